@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * All that a chip may know. A device is one file with tables of its ports,
+ * properties and saved fields, and one line in machine_list.def. It includes
+ * this header and nothing of other chips; it does not allocate after set-up, has no globals that change, uses no
+ * floating point, and sees no clock but vclock_ns().
+ *
+ * To add a device, copy debugcon.c, the smallest.
+ */
+#ifndef DEJAVM_DEVICE_H
+#define DEJAVM_DEVICE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "error.h"
+#include "trace.h"
+
+#define TIMER_NEVER UINT64_MAX
+
+struct machine; /* opaque to chips */
+struct device;
+
+/* ---- interrupt and other single-bit lines ---- */
+
+struct line {
+	void (*set)(void *opaque, int n, int level);
+	void *opaque;
+	int n;
+};
+/* Drives a line; an unconnected one (set == NULL) is ignored. */
+static inline void line_set(const struct line *l, int level)
+{
+	if (l->set)
+		l->set(l->opaque, l->n, level);
+}
+static inline void line_pulse(const struct line *l)
+{
+	line_set(l, 1);
+	line_set(l, 0);
+}
+
+/* ---- virtual time ---- */
+
+struct timer {
+	struct device *dev;
+	void (*fire)(struct device *dev);
+	uint64_t deadline_ns; /* TIMER_NEVER when not armed; a saved field */
+	uint32_t order;	      /* position in the machine's list: ties fire in this order */
+	struct timer *next;   /* machine's list, private */
+};
+
+/* Virtual time in ns since the machine started. Constant during a request. */
+uint64_t vclock_ns(const struct device *dev);
+/* In realize() only. fire runs at the first checkpoint at or after the deadline, with vclock_ns() >= deadline. */
+void timer_init(struct device *dev, struct timer *t, void (*fire)(struct device *dev));
+void timer_arm(struct timer *t, uint64_t deadline_ns);
+void timer_cancel(struct timer *t);
+
+/* a * b / c without overflow in between (128 bits); for clock conversions. */
+static inline uint64_t muldiv64(uint64_t a, uint64_t b, uint64_t c)
+{
+	return (uint64_t)((unsigned __int128)a * b / c);
+}
+#define NS_PER_S UINT64_C(1000000000)
+
+/* ---- ports and memory-mapped registers ---- */
+
+/*
+ * size is 1, 2 or 4 (8 for MMIO), addr the offset from the range's base. A range whose ops take bytes only
+ * (max_size 1) gets wider accesses split, low byte first. Reads of what nothing answers give all ones.
+ */
+struct io_ops {
+	uint64_t (*read)(struct device *dev, uint64_t addr, unsigned size);
+	void (*write)(struct device *dev, uint64_t addr, unsigned size, uint64_t val);
+	unsigned max_size;
+};
+/* Handles for ranges that move (PCI BARs, PM base): io_unmap by the same handle. Return 0 or -EBUSY/-ENOSPC with *err. */
+int io_map(struct device *dev, uint32_t base, uint32_t len, const struct io_ops *ops, struct error *err);
+void io_unmap(struct device *dev, uint32_t base, uint32_t len);
+int mmio_map(struct device *dev, uint64_t base, uint64_t len, const struct io_ops *ops, struct error *err);
+void mmio_unmap(struct device *dev, uint64_t base, uint64_t len);
+
+/* ---- DMA: guest-physical memory, while the vCPU waits ---- */
+
+/* 0, or -EFAULT when [gpa, gpa+len) is not all RAM (reads also take ROM); then nothing was copied. */
+int dma_read(struct device *dev, uint64_t gpa, void *buf, size_t len);
+int dma_write(struct device *dev, uint64_t gpa, const void *buf, size_t len);
+
+/* ---- character streams ---- */
+
+/* Sends bytes to the stream that the device was given (none: they vanish). Never blocks the guest's time. */
+void chr_write(struct device *dev, const void *buf, size_t len);
+/*
+ * Input comes to class->chr_receive(). A stream may send at most as many bytes as the device has granted: devices start with
+ * chr_credit(dev, n) in reset of the machine (once) and grant again what they consumed.
+ */
+void chr_credit(struct device *dev, uint32_t len);
+
+/* ---- requests to the machine ---- */
+
+enum machine_request {
+	MACHINE_RESET,	  /* guest asks for a reset (0xCF9, 8042, port 92, triple fault) */
+	MACHINE_SHUTDOWN, /* guest powers off (ACPI S5) */
+	MACHINE_PANIC,
+};
+void machine_request(struct device *dev, enum machine_request r);
+/* isa-debug-exit: ends the run; the group exits with status. */
+void machine_exit(struct device *dev, unsigned status);
+/* The A20 gate, OR of its sources: source 0 port 92, 1 the keyboard controller. */
+void machine_a20(struct device *dev, int source, int level);
+/* NMI edge to the CPU. */
+void machine_nmi(struct device *dev);
+/* The RTC's start: seconds since 1970 UTC, from -rtc base= or from one sequenced clock event. */
+int64_t machine_rtc_base_s(struct device *dev);
+/* RAM size in bytes. */
+uint64_t machine_ram_bytes(const struct device *dev);
+/* An interrupt message to the local APIC (fields as in proto/bus.h struct apic_msg). */
+void machine_apic_message(struct device *dev, uint8_t vector, uint8_t delivery_mode, uint8_t dest,
+	bool logical, bool level);
+/* Shadowing of [gpa, gpa+len) (PAM, SMRAM): where reads and writes go. Values of enum mem_kind (proto/segments.h). */
+void machine_shadow(struct device *dev, uint32_t gpa, uint32_t len, int read_kind, int write_kind);
+
+/* ---- a device's class ---- */
+
+enum prop_type { PROP_U32, PROP_U64, PROP_BOOL, PROP_STR };
+
+struct prop {
+	const char *name; /* QEMU's name of the property */
+	enum prop_type type;
+	size_t offset; /* in the instance; PROP_STR is a const char * that lives as long as the machine */
+	uint64_t dflt; /* default of numbers */
+};
+#define PROP_END                                                                                   \
+	{                                                                                          \
+		NULL, PROP_U32, 0, 0                                                               \
+	}
+
+/* A saved field: little-endian integers of elem bytes (1, 2, 4, 8), count of them. Digests and snapshots are made from these. */
+struct field {
+	const char *name;
+	uint32_t offset;
+	uint16_t elem;
+	uint32_t count;
+};
+#define FIELD(type, member)                                                                        \
+	{                                                                                          \
+		#member, offsetof(type, member), sizeof(((type *)0)->member), 1                    \
+	}
+#define FIELD_ARRAY(type, member)                                                                  \
+	{                                                                                          \
+		#member, offsetof(type, member), sizeof(((type *)0)->member[0]),                   \
+			sizeof(((type *)0)->member) / sizeof(((type *)0)->member[0])               \
+	}
+#define FIELD_TIMER(type, member)                                                                  \
+	{                                                                                          \
+		#member, offsetof(type, member.deadline_ns), 8, 1                                  \
+	}
+#define FIELD_END                                                                                  \
+	{                                                                                          \
+		NULL, 0, 0, 0                                                                      \
+	}
+
+struct device_class {
+	const char *name; /* QEMU's driver name where it has one: "isa-serial" */
+	const char *desc;
+	size_t instance_size; /* the instance starts with a struct device */
+	const struct prop *props;
+	const struct field *fields;
+	bool user_creatable; /* may be given with -device */
+	/* Set-up, once: maps ports, inits timers. 0 or -errno with *err. May be NULL. */
+	int (*realize)(struct device *dev, struct error *err);
+	/* Power-on and machine reset. */
+	void (*reset)(struct device *dev);
+	/* After fields were loaded from a snapshot: derive what is derived. May be NULL. */
+	void (*loaded)(struct device *dev);
+	/* Inputs; NULL where it does not take them. */
+	void (*chr_receive)(struct device *dev, const uint8_t *buf, size_t len);
+	void (*chr_break)(struct device *dev);
+	void (*key)(struct device *dev, uint32_t evdev_code, bool down);
+	void (*pointer_rel)(struct device *dev, uint32_t axis, int64_t delta);
+	void (*pointer_btn)(struct device *dev, uint32_t button, bool down);
+	void (*input_sync)(struct device *dev);
+	void (*powerdown)(struct device *dev);
+	/* 8259 pair only: interrupt acknowledge cycle, returns the vector. */
+	uint8_t (*intack)(struct device *dev);
+	/* I/O APIC only: EOI broadcast of the local APIC. */
+	void (*eoi)(struct device *dev, uint8_t vector);
+};
+
+struct device {
+	const struct device_class *cls;
+	struct machine *machine;
+	const char *id;	 /* unique name in the machine: "serial0", "i8254" */
+	int stream;	 /* character stream, -1: none */
+	struct device *next;
+};
+
+/* ---- how the board wires chips: named lines, found at set-up only ---- */
+
+/* Declares that dev takes n input lines under name ("irq" of the 8259 pair, "gate2" of the PIT ...). In realize(). */
+void line_export(struct device *dev, const char *name, void (*set)(void *opaque, int n, int level),
+	int count);
+/* Declares an output that the board may connect: name as seen in board.c. In realize(). */
+void line_output(struct device *dev, const char *name, struct line *lines, int count);
+
+/* ---- PCI functions ---- */
+
+#define PCI_CONFIG_SIZE 256
+struct pci_function {
+	struct device *dev;
+	uint8_t config[PCI_CONFIG_SIZE];  /* a saved field */
+	uint8_t wmask[PCI_CONFIG_SIZE];	  /* bits that a guest may write */
+	uint8_t w1cmask[PCI_CONFIG_SIZE]; /* bits that a guest clears by writing 1 */
+	uint8_t devfn;
+	/* Called after a guest's configuration write changed [off, off+len). May be NULL. */
+	void (*config_written)(struct device *dev, unsigned off, unsigned len);
+};
+/* Puts a function on bus 0. 0 or -EBUSY with *err. In realize(). */
+int pci_register(struct device *dev, struct pci_function *fn, uint8_t devfn, struct error *err);
+/* Interrupt pins INTA..INTD (0..3) of a function: routed by PIIX3's PIRQ registers. */
+void pci_set_irq(struct device *dev, struct pci_function *fn, int pin, int level);
+
+#endif

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Shared memory of the group: names under which the hub hands descriptors out
+ * (Welcome.segments), and the layout of what lies in them. Little-endian host layout: all
+ * processes of a group run on one host.
+ *
+ *   name        owner (writer)     who maps it             what
+ *   ram         vcpu, devices      vcpu rw, devices rw     guest RAM, offset == guest-physical address
+ *   rom         devices            devices rw, vcpu ro     firmware image, mapped as struct memmap says
+ *   machine     see the struct     all rw                  struct machine_page
+ *   cpustate    vcpu               vcpu rw, devices ro     struct cpu_state_page
+ *   memmap      devices            devices rw, vcpu ro     struct memmap_page
+ *   codemap     vcpu               vcpu rw, devices ro     a bit for each RAM page that holds translated code
+ *   chan-bus-vcpu, chan-bus-devices        the segments of the vcpu(A)/devices(B) channel
+ *   chan-seq-devices, chan-seq-replaylog   the devices(A)/replaylog(B) channel
+ *   chan-host-hub, chan-host-replaylog     the hub(A)/replaylog(B) channel
+ *       (each side gets its own segment writable and the peer's read-only)
+ *   logtail     replaylog          replaylog rw, hub ro    struct logtail: the log's bytes not yet in the file
+ *   bell-hub, bell-vcpu, bell-devices, bell-replaylog      eventfds
+ *   logfile     replaylog          the log, opened by the hub (write when recording, read when replaying)
+ *   kernel, initrd, bios           devices    files, opened read-only by the hub
+ *   qmp-listen  qmpd               a listening socket
+ */
+#ifndef DEJAVM_SEGMENTS_H
+#define DEJAVM_SEGMENTS_H
+
+#include <stdint.h>
+#include "atomic.h"
+
+#define CONTROL_PROTOCOL_VERSION 1
+
+#define MACHINE_LINE 64
+
+enum run_state {
+	RUN_PRELAUNCH, /* -S, or not yet started */
+	RUN_RUNNING,
+	RUN_PAUSED,
+	RUN_SHUTDOWN, /* guest has shut down and -no-shutdown holds the group */
+	RUN_QUIT,     /* everybody leaves */
+};
+
+enum proc_index { PROC_HUB, PROC_VCPU, PROC_DEVICES, PROC_REPLAYLOG, PROC_QMPD, PROC_BLKPROXY, PROC_NETPROXY, PROC_COUNT };
+
+/* Every word has one writer, and a cache line of its own. */
+struct machine_page {
+	/* Written by the hub; futex word: vcpu sleeps on it while it is not RUN_RUNNING or RUN_QUIT. */
+	_Alignas(MACHINE_LINE) _Atomic uint32_t run_state;
+	/* Doorbell word: written by replaylog. Not 0: input is queued, come to a checkpoint. */
+	_Alignas(MACHINE_LINE) _Atomic uint32_t input_pending;
+	/* Written by vcpu: 1 while it is parked because of run_state, 2 while it waits in HALT, 0 while it runs. */
+	_Alignas(MACHINE_LINE) _Atomic uint32_t vcpu_parked;
+	/* Written by vcpu between slices; for people and for watchdogs only. */
+	_Alignas(MACHINE_LINE) _Atomic uint64_t icount_now;
+	/* Beats: each process adds 1 to its own at least every 500 ms while it lives and does its work. */
+	struct {
+		_Alignas(MACHINE_LINE) _Atomic uint64_t beat;
+	} heart[PROC_COUNT];
+};
+
+/* Registers that go with each checkpoint; the order is the order of the CPU mark event. */
+#define CPU_MARK_REGS(X) X(eax) X(ecx) X(edx) X(ebx) X(esp) X(ebp) X(esi) X(edi) X(eip) X(eflags)
+enum { 
+#define X(n) CPU_MARK_##n,
+	CPU_MARK_REGS(X)
+#undef X
+	CPU_MARK_COUNT };
+
+#define CPU_DIGEST_BLOB_MAX 16384
+
+struct cpu_state_page {
+	uint32_t mark[CPU_MARK_COUNT]; /* valid during BUS_CHECKPOINT and BUS_HALT */
+	uint32_t blob_len;	       /* valid during BUS_DIGEST: digest items (proto/digest.h) of CPU and RAM */
+	uint8_t blob[CPU_DIGEST_BLOB_MAX];
+};
+
+/* The guest-physical address map below 4 GiB. Ranges are whole 4 KiB pages, sorted, without overlap; what no entry names is MMIO. */
+enum mem_kind { MEM_MMIO, MEM_RAM, MEM_ROM, MEM_NONE /* reads all ones, writes vanish, without asking devices */ };
+
+struct memmap_entry {
+	uint32_t gpa_page;   /* first page */
+	uint32_t npages;
+	uint8_t read_kind;   /* enum mem_kind */
+	uint8_t write_kind;  /* MEM_RAM, MEM_MMIO or MEM_NONE */
+	uint16_t pad_;
+	uint32_t read_off_page;  /* page in segment ram or rom */
+	uint32_t write_off_page; /* page in segment ram */
+};
+
+#define MEMMAP_MAX_ENTRIES 64
+#define DMA_LIST_MAX	   1022
+
+struct memmap_page {
+	/* Read when a reply carries BUS_F_MAP. */
+	uint32_t generation;
+	uint32_t n_entries;
+	struct memmap_entry entry[MEMMAP_MAX_ENTRIES];
+	/* RAM pages that devices have written since their last reply; read when a reply carries BUS_F_DMA. */
+	uint32_t n_dma;
+	uint32_t dma_overflow; /* 1: any page may have been written */
+	uint32_t dma_page[DMA_LIST_MAX];
+};
+
+/*
+ * The log's bytes that are not yet in the file. replaylog appends (data first, then head with release); the file's length is file_len + (head - base).
+ * When replaylog dies the hub writes what is missing. Chunk building is in docs/log-format.md.
+ */
+#define LOGTAIL_MAX (1u << 20)
+struct logtail {
+	_Atomic uint64_t state; /* 0 none, 1 recording, 2 closed (END is in the file) */
+	_Atomic uint64_t head;	 /* raw event bytes in data[] that are valid */
+	uint64_t start_icount;	 /* of the chunk being collected in data[] */
+	uint64_t start_event;
+	uint64_t file_len;	 /* bytes of whole chunks in the file */
+	_Atomic uint64_t last_icount; /* last position known to replaylog */
+	uint8_t data[LOGTAIL_MAX];
+};
+
+#endif
