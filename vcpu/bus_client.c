@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Requests to devices and their answers. One request at a time; whoever breaks that poisons the channel. An answer is
+ * applied before the instruction that asked goes on, and `cpu->look` makes the engine leave its block when it changed what
+ * the CPU must notice at the next boundary.
+ */
+#include "bus_client.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "flags.h"
+#include "icache.h"
+#include "log.h"
+#include "mmu.h"
+#include "trace.h"
+
+static struct trace_point tp_request = TRACE_POINT("bus_request");
+static struct trace_point tp_reply = TRACE_POINT("bus_reply");
+
+#define SPIN_NS	     (200 * 1000)
+#define WAIT_STEP_NS (1000 * 1000 * 1000LL)
+#define WAITS_TO_WARN 10
+
+static const char *const request_names[] = {
+#define X(n) #n,
+	BUS_REQUESTS(X)
+#undef X
+};
+
+_Noreturn static void bus_broken(struct bus_client *b, int err)
+{
+	const char *why = chan_error(&b->chan);
+
+	log_fatal("bus to devices: %s at icount %llu", why ? why : strerror(-err),
+		(unsigned long long)b->cpu->icount);
+}
+
+/* Waits for the answer. Gives up only when the group ends. */
+static void wait_reply(struct bus_client *b, const struct bus_req *rq)
+{
+	for (int n = 1;; n++) {
+		int r = chan_wait(&b->chan, SPIN_NS, WAIT_STEP_NS, -1);
+
+		if (r == 0)
+			return;
+		if (r != -ETIMEDOUT)
+			bus_broken(b, r);
+		if (atomic_load_acquire(&b->machine->run_state) == RUN_QUIT && b->quit)
+			siglongjmp(*b->quit, 1);
+		if (n == WAITS_TO_WARN && rq->hdr.type != BUS_HALT)
+			log_info("waiting for devices to answer %s at icount %llu",
+				request_names[rq->hdr.type], (unsigned long long)rq->icount);
+	}
+}
+
+static void apply_memory(struct bus_client *b, uint32_t flags)
+{
+	struct cpu *cpu = b->cpu;
+
+	if (flags & BUS_F_MAP) {
+		int r = mmu_set_map(cpu, b->memmap, b->ram, b->ram_len, b->rom, b->rom_len);
+
+		if (r < 0)
+			log_fatal("devices sent a bad memory map: %s", strerror(-r));
+	}
+	if (flags & BUS_F_DMA) {
+		uint32_t n = b->memmap->n_dma;
+
+		if (b->memmap->dma_overflow || n > DMA_LIST_MAX) {
+			mmu_mark_dirty_all(cpu);
+			icache_flush(cpu);
+		} else {
+			for (uint32_t i = 0; i < n; i++) {
+				uint32_t page = b->memmap->dma_page[i];
+
+				if ((uint64_t)page << 12 >= b->ram_len)
+					continue;
+				mmu_mark_dirty(cpu, page);
+				icache_invalidate_page(cpu, page);
+			}
+		}
+		cpu->look = true;
+	}
+}
+
+static void apply_reply(struct bus_client *b, const struct bus_rep *rep)
+{
+	struct cpu *cpu = b->cpu;
+	uint32_t a20 = rep->flags & BUS_F_A20 ? ~0u : ~(1u << 20);
+	bool intr = (rep->flags & BUS_F_INTR) != 0;
+
+	if (rep->n_apic > BUS_REP_APIC_MAX)
+		log_fatal("devices sent %u APIC messages in one reply, at most %d fit", rep->n_apic,
+			BUS_REP_APIC_MAX);
+	if (intr != cpu->intr || rep->stop_icount < cpu->stop_icount || rep->n_apic ||
+		(rep->flags & (BUS_F_NMI | BUS_F_RESET | BUS_F_DIGEST | BUS_F_SHUTDOWN | BUS_F_MORE)))
+		cpu->look = true;
+	cpu->intr = intr;
+	cpu->stop_icount = rep->stop_icount;
+	cpu->warp_ns = rep->warp_ns;
+	cpu->nmi_pending |= (rep->flags & BUS_F_NMI) != 0;
+	cpu->reset_request |= (rep->flags & BUS_F_RESET) != 0;
+	b->want_digest |= (rep->flags & BUS_F_DIGEST) != 0;
+	b->want_checkpoint |= (rep->flags & BUS_F_MORE) != 0;
+	b->shut_down |= (rep->flags & BUS_F_SHUTDOWN) != 0;
+	apply_memory(b, rep->flags);
+	if (a20 != cpu->a20_mask) {
+		cpu->a20_mask = a20;
+		mmu_mode_changed(cpu);
+	}
+	for (uint32_t i = 0; i < rep->n_apic; i++)
+		lapic_message(cpu, &rep->apic[i]);
+}
+
+/*
+ * One request and its answer. data: len bytes that go along; buf: room for cap bytes that come back. Returns the answer's data word.
+ */
+static uint64_t transact(struct bus_client *b, struct bus_req *rq, const void *data, uint32_t len,
+	void *buf, uint32_t cap)
+{
+	union slot s;
+	struct bus_rep rep;
+	int r;
+
+	must(!b->open);
+	b->open = true;
+	rq->icount = cpu_icount(b->cpu);
+	rq->deadline_ns = lapic_deadline_ns(b->cpu);
+	b->n_requests[rq->hdr.type]++;
+	trace(&tp_request, "%s icount %llu addr 0x%llx size %u data 0x%llx", request_names[rq->hdr.type],
+		(unsigned long long)rq->icount, (unsigned long long)rq->addr, rq->size,
+		(unsigned long long)rq->data);
+	memset(&s, 0, sizeof(s));
+	memcpy(&s, rq, sizeof(*rq));
+	r = chan_send(&b->chan, &s, data, len, WAIT_STEP_NS);
+	if (r < 0)
+		bus_broken(b, r);
+	wait_reply(b, rq);
+	r = chan_recv(&b->chan, &s, buf, cap);
+	if (r < 0)
+		bus_broken(b, r);
+	memcpy(&rep, &s, sizeof(rep));
+	if (rep.hdr.type != rq->hdr.type)
+		log_fatal("devices answered request %u with a reply to %u", rq->hdr.type, rep.hdr.type);
+	b->open = false;
+	trace(&tp_reply, "data 0x%llx flags 0x%x stop %llu warp %llu", (unsigned long long)rep.data,
+		rep.flags, (unsigned long long)rep.stop_icount, (unsigned long long)rep.warp_ns);
+	apply_reply(b, &rep);
+	return rep.data;
+}
+
+static uint64_t access(struct bus_client *b, enum bus_request type, uint64_t addr, unsigned size,
+	uint64_t data)
+{
+	struct bus_req rq = { .hdr.type = type, .addr = addr, .size = (uint8_t)size, .data = data };
+
+	return transact(b, &rq, NULL, 0, NULL, 0);
+}
+
+static uint32_t bus_in(struct cpu *cpu, uint16_t port, unsigned size)
+{
+	return (uint32_t)access(cpu->bus_opaque, BUS_IN, port, size, 0);
+}
+
+static void bus_out(struct cpu *cpu, uint16_t port, unsigned size, uint32_t val)
+{
+	access(cpu->bus_opaque, BUS_OUT, port, size, val);
+}
+
+/* Elements that fit one message: a quarter of the arena, so that there is always room for two. */
+#define BULK_MAX (BUS_ARENA_LEN / 4)
+
+static void bus_ins(struct cpu *cpu, uint16_t port, unsigned size, uint32_t n, void *buf)
+{
+	uint8_t *p = buf;
+
+	while (n > 0) {
+		uint32_t k = n < BULK_MAX / size ? n : BULK_MAX / size;
+		struct bus_req rq = { .hdr.type = BUS_INS, .addr = port, .size = (uint8_t)size,
+			.count = k };
+
+		transact(cpu->bus_opaque, &rq, NULL, 0, p, k * size);
+		p += k * size;
+		n -= k;
+	}
+}
+
+static void bus_outs(struct cpu *cpu, uint16_t port, unsigned size, uint32_t n, const void *buf)
+{
+	const uint8_t *p = buf;
+
+	while (n > 0) {
+		uint32_t k = n < BULK_MAX / size ? n : BULK_MAX / size;
+		struct bus_req rq = { .hdr.type = BUS_OUTS, .addr = port, .size = (uint8_t)size,
+			.count = k };
+
+		transact(cpu->bus_opaque, &rq, p, k * size, NULL, 0);
+		p += k * size;
+		n -= k;
+	}
+}
+
+static uint64_t bus_mmio_read(struct cpu *cpu, uint32_t gpa, unsigned size)
+{
+	return access(cpu->bus_opaque, BUS_MMIO_READ, gpa, size, 0);
+}
+
+static void bus_mmio_write(struct cpu *cpu, uint32_t gpa, unsigned size, uint64_t val)
+{
+	access(cpu->bus_opaque, BUS_MMIO_WRITE, gpa, size, val);
+}
+
+static uint8_t bus_intack(struct cpu *cpu)
+{
+	return (uint8_t)access(cpu->bus_opaque, BUS_INTACK, 0, 1, 0);
+}
+
+static void bus_eoi(struct cpu *cpu, uint8_t vector)
+{
+	access(cpu->bus_opaque, BUS_EOI, 0, 1, vector);
+}
+
+static void bus_triple_fault(struct cpu *cpu)
+{
+	access(cpu->bus_opaque, BUS_TRIPLE_FAULT, 0, 0, 0);
+}
+
+const struct cpu_bus bus_client_ops = {
+	.in = bus_in,
+	.out = bus_out,
+	.ins = bus_ins,
+	.outs = bus_outs,
+	.mmio_read = bus_mmio_read,
+	.mmio_write = bus_mmio_write,
+	.intack = bus_intack,
+	.eoi = bus_eoi,
+	.triple_fault = bus_triple_fault,
+};
+
+/* Publishes the registers that go with a checkpoint. Read by devices after the request, in the ring's order. */
+static void publish_mark(struct bus_client *b)
+{
+	struct cpu *cpu = b->cpu;
+
+	memcpy(b->state->mark, cpu->gpr, sizeof(cpu->gpr));
+	b->state->mark[CPU_MARK_eip] = cpu->eip;
+	b->state->mark[CPU_MARK_eflags] = flags_get(cpu);
+}
+
+void bus_client_checkpoint(struct bus_client *b)
+{
+	publish_mark(b);
+	b->want_checkpoint = false;
+	access(b, BUS_CHECKPOINT, 0, 0, 0);
+}
+
+void bus_client_halt(struct bus_client *b)
+{
+	publish_mark(b);
+	atomic_store_release(&b->machine->vcpu_parked, 2);
+	access(b, BUS_HALT, 0, 0, 0);
+	atomic_store_release(&b->machine->vcpu_parked, 0);
+}
+
+void bus_client_digest(struct bus_client *b)
+{
+	b->want_digest = false;
+	access(b, BUS_DIGEST, 0, 0, 0);
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The vCPU's end of the bus (proto/bus.h): turns port and memory accesses, checkpoints and halts into requests to
+ * devices, waits for the answer, and applies it to the CPU.
+ */
+#ifndef DEJAVM_BUS_CLIENT_H
+#define DEJAVM_BUS_CLIENT_H
+
+#include <setjmp.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "cpu.h"
+#include "error.h"
+#include "ring.h"
+#include "segments.h"
+
+struct bus_client {
+	struct cpu *cpu;
+	struct chan chan; /* side A */
+	struct machine_page *machine;
+	struct cpu_state_page *state;
+	const struct memmap_page *memmap;
+	uint8_t *ram;
+	size_t ram_len;
+	const uint8_t *rom;
+	size_t rom_len;
+	bool open; /* a request is waiting for its reply */
+	/* What the last reply asked for; cleared by who does it. */
+	bool want_digest, want_checkpoint, shut_down;
+	uint64_t n_requests[BUS_REQUEST_COUNT];
+	/* Where to go when the group ends while a request waits: set by the main loop. */
+	sigjmp_buf *quit;
+};
+
+extern const struct cpu_bus bus_client_ops; /* for cpu_new(), with a struct bus_client as opaque */
+
+/*
+ * All pointers are kept by reference; chan must be initialised as side A. spin_ns: how long to spin for an answer before
+ * sleeping.
+ */
+void bus_client_checkpoint(struct bus_client *b);
+void bus_client_halt(struct bus_client *b);
+/* Sends BUS_DIGEST; the blob is in state->blob. */
+void bus_client_digest(struct bus_client *b);
+
+#endif
