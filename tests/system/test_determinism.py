@@ -1,0 +1,101 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Determinism by force: recordings and replays on a loaded host, with random processes of the group stopped and
+continued. Every replay must agree with its recording, and every run of one log must end at the same icount.
+
+    test_determinism.py [--rounds N] [--seed S] [--no-paste] [--no-load]
+"""
+import argparse
+import os
+
+from lib import CACHE, Disturber, Load, Machine, Tap, boot_args, session, short_session
+
+# -m and shift of the rounds, in turn.
+MACHINES = [("64", 6), ("128", 7), ("192", 5)]
+PASTE_BYTES = 65536
+
+
+def disturbed_record(log, seed, ram, shift, fn):
+    args = boot_args(ram) + ["-icount", f"shift={shift},rr=record,rrfile={log}"]
+    with Machine(args) as m:
+        d = Disturber(m, seed)
+        d.start()
+        try:
+            fn(m)
+            status = m.wait(300)
+        finally:
+            d.end()
+        if status != 0:
+            raise session.SessionError(f"status {status}: {m.stderr()}")
+        return m.stats(), bytes(m.output), d.n
+
+
+def disturbed_replay(log, seed, ram, shift):
+    n = [0]
+
+    def disturb(m):
+        d = Disturber(m, seed)
+        d.start()
+        m.proc.wait(300)
+        d.end()
+        n[0] = d.n
+
+    status, stats, out, err = session.replay(log, boot=boot_args(ram), icount=f",shift={shift}", disturb=disturb)
+    return status, stats, out, err, n[0]
+
+
+def paste_session(m):
+    """64 KiB into cat, which ends at an end of file typed behind it; wc counts to the byte."""
+    m.expect(session.PROMPT)
+    m.run("stty -echo")
+    line = ("0123456789abcdef" * 4)[:63] + "\n"
+    m.send("cat | wc -c\n")
+    m.send(line * (PASTE_BYTES // 64))
+    m.send("\x04")
+    m.expect(rf"(?<!\d){PASTE_BYTES}(?!\d)", 300)
+    m.expect(session.PROMPT)
+    m.send("cat > /dev/null\n")
+    m.send(line * (PASTE_BYTES // 64) + "\x04")
+    m.expect(session.PROMPT, 300)
+    m.run("grep ttyS0 /proc/interrupts")
+    m.send("poweroff -f\n")
+
+
+def round_(tap, i, seed, name, fn):
+    ram, shift = MACHINES[i % len(MACHINES)]
+    log = os.path.join(CACHE, f"{name}{i}.bin")
+    what = f"{name} {i}: -m {ram} shift={shift} seed {seed}"
+    try:
+        rec, out, n = disturbed_record(log, seed, ram, shift, fn)
+    except session.SessionError as e:
+        tap.ok(False, f"{what}: recording", e)
+        return
+    tap.ok(True, f"{what}: recording under load, {n} pauses")
+    status, rep, rout, err, n = disturbed_replay(log, seed + 1, ram, shift)
+    good = status == 0 and rep is not None and rep["digest"] == rec["digest"] and rep["icount"] == rec["icount"]
+    tap.ok(good, f"{what}: replay agrees, {n} pauses",
+           f"status {status}, recorded {rec}, replayed {rep}\n{err}\nreplay it: dejavm {' '.join(boot_args(ram))} "
+           f"-icount shift={shift},rr=replay,rrfile={log}")
+    tap.ok(out == rout, f"{what}: serial output is the same", f"{len(out)} and {len(rout)} bytes")
+    return log, rec
+
+
+def main():
+    ap = argparse.ArgumentParser()
+    ap.add_argument("--rounds", type=int, default=10)
+    ap.add_argument("--seed", type=int, default=1)
+    ap.add_argument("--no-paste", action="store_true")
+    ap.add_argument("--no-load", action="store_true")
+    a = ap.parse_args()
+    os.makedirs(CACHE, exist_ok=True)
+    tap = Tap()
+    with Load(0 if a.no_load else os.cpu_count() or 1):
+        for i in range(a.rounds):
+            round_(tap, i, a.seed + 100 * i, "session", short_session)
+        if not a.no_paste:
+            round_(tap, 1, a.seed, "paste", paste_session)
+    tap.done()
+
+
+if __name__ == "__main__":
+    main()
