@@ -4,22 +4,22 @@
 # header that lives in another process's folder, or in a folder above.
 set -eu
 cd "$(dirname "$0")/.."
-bad=0
-owner() { # header name -> folders that have it
-    git ls-files "*/$1" | grep -v '^tests/' | cut -d/ -f1 | sort -u
-}
-for f in $(git ls-files '*.c' '*.h' | grep -v '^tests/'); do
-    dir=${f%%/*}
-    for h in $(sed -n 's/^#include "\([^"]*\)".*/\1/p' "$f"); do
-        name=${h##*/}
-        from=$(owner "$name")
-        [ -z "$from" ] && continue # generated
-        case " $(echo $from) " in *" $dir "*) continue ;; esac
-        case $dir:$from in
-        common:*) echo "$f: common/ includes \"$h\" of $from/"; bad=1 ;;
-        *:proto|*:common) ;;
-        *) echo "$f: includes \"$h\", which lives in $from/"; bad=1 ;;
-        esac
+git grep -n '^#include "' -- '*.c' '*.h' ':!tests/' | {
+    bad=0
+    while IFS=: read -r file line text; do
+        dir=${file%%/*}
+        header=${text#*\"}
+        header=${header%%\"*}
+        name=${header##*/}
+        [ -e "$dir/$header" ] && continue
+        if [ -e "common/$name" ]; then
+            continue
+        elif [ -e "proto/$name" ] && [ "$dir" != common ]; then
+            continue
+        elif found=$(git ls-files "*/$name" | grep -v '^tests/') && [ -n "$found" ]; then
+            echo "$file:$line: $dir/ includes \"$header\", which lives in $found"
+            bad=1
+        fi
     done
-done
-exit $bad
+    exit $bad
+}

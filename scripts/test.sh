@@ -81,6 +81,7 @@ except OSError:
 print(ok, bad, skip)
 PY
 )
+    # shellcheck disable=SC2086
     set -- $counts
     passed=$((passed + $1)) failed=$((failed + $2)) skipped=$((skipped + $3))
 }
@@ -91,8 +92,10 @@ if wanted format; then
     stage "format and scripts"
     check "clang-format finds nothing to change" bash -c 'git ls-files "*.c" "*.h" | xargs clang-format --dry-run -Werror'
     check "no folder includes another's headers" scripts/check-includes.sh
+    # shellcheck disable=SC2046
     check "python sources compile" python3 -c 'import sys
 for f in sys.argv[1:]: compile(open(f).read(), f, "exec")' $(git ls-files '*.py')
+    # shellcheck disable=SC2016
     check "man pages are clean" bash -c 'set -e; for f in $(git ls-files "docs/man/*.[158]"); do mandoc -T lint -W warning "$f"; done'
 fi
 
