@@ -72,7 +72,8 @@ int digest_next(const uint8_t *buf, size_t len, size_t *pos, struct digest_item 
 		*pos = p + 12;
 		return 1;
 	}
-	if (ret->kind < DIGEST_REG || ret->kind > DIGEST_OUTPUT || n > DIGEST_NAME_MAX || len - p < n + 8)
+	if (ret->kind < DIGEST_REG || ret->kind > DIGEST_OUTPUT || n > DIGEST_NAME_MAX ||
+		len - p < n + 8)
 		return -EINVAL;
 	memcpy(ret->name, buf + p, n);
 	ret->value = get_be(buf + p + n, 8);

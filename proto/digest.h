@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Digest items: what a state digest is made of, so that a replay that differs can say by name what differs. A digest is a
- * sequence of items, big-endian on the wire:
+ * Digest items: what a state digest is made of, so that a replay that differs can say by name what
+ *differs. A digest is a sequence of items, big-endian on the wire:
  *
  *	u8 kind, u8 name length, name, u64 value
  *
- * RAM buckets are many, so they are packed: kind DIGEST_RAM_BUCKET, u8 0, u32 first page, u32 npages, u32 hash.
+ * RAM buckets are many, so they are packed: kind DIGEST_RAM_BUCKET, u8 0, u32 first page, u32
+ *npages, u32 hash.
  */
 #ifndef DEJAVM_DIGEST_H
 #define DEJAVM_DIGEST_H
@@ -39,7 +40,8 @@ struct digest_writer {
 };
 
 void digest_put(struct digest_writer *w, enum digest_kind kind, const char *name, uint64_t value);
-void digest_put_bucket(struct digest_writer *w, uint32_t first_page, uint32_t npages, uint32_t hash);
+void digest_put_bucket(
+	struct digest_writer *w, uint32_t first_page, uint32_t npages, uint32_t hash);
 /* Reads the item at *pos and moves *pos behind it. 1: an item, 0: the end, -EINVAL: malformed. */
 int digest_next(const uint8_t *buf, size_t len, size_t *pos, struct digest_item *ret);
 /* Words for an item, as in messages: "register eip", "device i8254", "RAM pages 0x100-0x13f". */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * hub (side A) and replaylog (side B): inputs on their way to become events, and the guest's output on its way out. An
- * output record is sent only after every input that came before it is in the log.
+ * hub (side A) and replaylog (side B): inputs on their way to become events, and the guest's output
+ * on its way out. An output record is sent only after every input that came before it is in the
+ * log.
  */
 #ifndef DEJAVM_HOSTIO_H
 #define DEJAVM_HOSTIO_H
@@ -12,19 +13,20 @@
 #define HOSTIO_NSLOTS	 1024
 #define HOSTIO_ARENA_LEN (1024 * 1024)
 
-#define HOSTIO_MESSAGES(X)                                                                         \
-	/* hub -> replaylog */                                                                     \
-	X(HOSTIO_INPUT)	 /* an input: event: enum seq_event, dev, a, b; data: bytes of SEQ_EV_CHAR */   \
-	X(HOSTIO_PAUSE)	 /* value: 1 freeze virtual time while halted, 0 thaw */                        \
-	/* replaylog -> hub */                                                                     \
-	X(HOSTIO_OUTPUT) /* dev: stream; data */                                                    \
+#define HOSTIO_MESSAGES(X)                                                                        \
+	/* hub -> replaylog */                                                                    \
+	X(HOSTIO_INPUT) /* an input: event: enum seq_event, dev, a, b; data: bytes of SEQ_EV_CHAR \
+			 */                                                                       \
+	X(HOSTIO_PAUSE) /* value: 1 freeze virtual time while halted, 0 thaw */                   \
+	/* replaylog -> hub */                                                                    \
+	X(HOSTIO_OUTPUT) /* dev: stream; data */                                                  \
 	X(HOSTIO_CREDIT) /* dev: stream; value: bytes of input that may be sent in addition */
 
 enum hostio_message {
 #define X(n) n,
 	HOSTIO_MESSAGES(X)
 #undef X
-	HOSTIO_MESSAGE_COUNT
+		HOSTIO_MESSAGE_COUNT
 };
 
 struct hostio_msg {

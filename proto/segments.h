@@ -5,21 +5,19 @@
  * processes of a group run on one host.
  *
  *   name        owner (writer)     who maps it             what
- *   ram         vcpu, devices      vcpu rw, devices rw     guest RAM, offset == guest-physical address
- *   rom         devices            devices rw, vcpu ro     firmware image, mapped as struct memmap says
- *   machine     see the struct     all rw                  struct machine_page
- *   cpustate    vcpu               vcpu rw, devices ro     struct cpu_state_page
- *   memmap      devices            devices rw, vcpu ro     struct memmap_page
- *   codemap     vcpu               vcpu rw, devices ro     a bit for each RAM page that holds translated code
- *   chan-bus-vcpu, chan-bus-devices        the segments of the vcpu(A)/devices(B) channel
- *   chan-seq-devices, chan-seq-replaylog   the devices(A)/replaylog(B) channel
- *   chan-host-hub, chan-host-replaylog     the hub(A)/replaylog(B) channel
- *       (each side gets its own segment writable and the peer's read-only)
- *   logtail     replaylog          replaylog rw, hub ro    struct logtail: the log's bytes not yet in the file
- *   bell-hub, bell-vcpu, bell-devices, bell-replaylog      eventfds
- *   logfile     replaylog          the log, opened by the hub (write when recording, read when replaying)
- *   kernel, initrd, bios           devices    files, opened read-only by the hub
- *   qmp-listen  qmpd               a listening socket
+ *   ram         vcpu, devices      vcpu rw, devices rw     guest RAM, offset == guest-physical
+ * address rom         devices            devices rw, vcpu ro     firmware image, mapped as struct
+ * memmap says machine     see the struct     all rw                  struct machine_page cpustate
+ * vcpu               vcpu rw, devices ro     struct cpu_state_page memmap      devices devices rw,
+ * vcpu ro     struct memmap_page codemap     vcpu               vcpu rw, devices ro     a bit for
+ * each RAM page that holds translated code chan-bus-vcpu, chan-bus-devices        the segments of
+ * the vcpu(A)/devices(B) channel chan-seq-devices, chan-seq-replaylog   the devices(A)/replaylog(B)
+ * channel chan-host-hub, chan-host-replaylog     the hub(A)/replaylog(B) channel (each side gets
+ * its own segment writable and the peer's read-only) logtail     replaylog          replaylog rw,
+ * hub ro    struct logtail: the log's bytes not yet in the file bell-hub, bell-vcpu, bell-devices,
+ * bell-replaylog      eventfds logfile     replaylog          the log, opened by the hub (write
+ * when recording, read when replaying) kernel, initrd, bios           devices    files, opened
+ * read-only by the hub qmp-listen  qmpd               a listening socket
  */
 #ifndef DEJAVM_SEGMENTS_H
 #define DEJAVM_SEGMENTS_H
@@ -39,19 +37,31 @@ enum run_state {
 	RUN_QUIT,     /* everybody leaves */
 };
 
-enum proc_index { PROC_HUB, PROC_VCPU, PROC_DEVICES, PROC_REPLAYLOG, PROC_QMPD, PROC_BLKPROXY, PROC_NETPROXY, PROC_COUNT };
+enum proc_index {
+	PROC_HUB,
+	PROC_VCPU,
+	PROC_DEVICES,
+	PROC_REPLAYLOG,
+	PROC_QMPD,
+	PROC_BLKPROXY,
+	PROC_NETPROXY,
+	PROC_COUNT
+};
 
 /* Every word has one writer, and a cache line of its own. */
 struct machine_page {
-	/* Written by the hub; futex word: vcpu sleeps on it while it is not RUN_RUNNING or RUN_QUIT. */
+	/* Written by the hub; futex word: vcpu sleeps on it while it is not RUN_RUNNING or
+	 * RUN_QUIT. */
 	_Alignas(MACHINE_LINE) _Atomic uint32_t run_state;
 	/* Doorbell word: written by replaylog. Not 0: input is queued, come to a checkpoint. */
 	_Alignas(MACHINE_LINE) _Atomic uint32_t input_pending;
-	/* Written by vcpu: 1 while it is parked because of run_state, 2 while it waits in HALT, 0 while it runs. */
+	/* Written by vcpu: 1 while it is parked because of run_state, 2 while it waits in HALT, 0
+	 * while it runs. */
 	_Alignas(MACHINE_LINE) _Atomic uint32_t vcpu_parked;
 	/* Written by vcpu between slices; for people and for watchdogs only. */
 	_Alignas(MACHINE_LINE) _Atomic uint64_t icount_now;
-	/* Beats: each process adds 1 to its own at least every 500 ms while it lives and does its work. */
+	/* Beats: each process adds 1 to its own at least every 500 ms while it lives and does its
+	 * work. */
 	struct {
 		_Alignas(MACHINE_LINE) _Atomic uint64_t beat;
 	} heart[PROC_COUNT];
@@ -59,30 +69,38 @@ struct machine_page {
 
 /* Registers that go with each checkpoint; the order is the order of the CPU mark event. */
 #define CPU_MARK_REGS(X) X(eax) X(ecx) X(edx) X(ebx) X(esp) X(ebp) X(esi) X(edi) X(eip) X(eflags)
-enum { 
+enum {
 #define X(n) CPU_MARK_##n,
 	CPU_MARK_REGS(X)
 #undef X
-	CPU_MARK_COUNT };
+		CPU_MARK_COUNT
+};
 
 #define CPU_DIGEST_BLOB_MAX 16384
 
 struct cpu_state_page {
 	uint32_t mark[CPU_MARK_COUNT]; /* valid during BUS_CHECKPOINT and BUS_HALT */
-	uint32_t blob_len;	       /* valid during BUS_DIGEST: digest items (proto/digest.h) of CPU and RAM */
+	uint32_t blob_len; /* valid during BUS_DIGEST: digest items (proto/digest.h) of CPU and RAM
+			    */
 	uint8_t blob[CPU_DIGEST_BLOB_MAX];
 };
 
-/* The guest-physical address map below 4 GiB. Ranges are whole 4 KiB pages, sorted, without overlap; what no entry names is MMIO. */
-enum mem_kind { MEM_MMIO, MEM_RAM, MEM_ROM, MEM_NONE /* reads all ones, writes vanish, without asking devices */ };
+/* The guest-physical address map below 4 GiB. Ranges are whole 4 KiB pages, sorted, without
+ * overlap; what no entry names is MMIO. */
+enum mem_kind {
+	MEM_MMIO,
+	MEM_RAM,
+	MEM_ROM,
+	MEM_NONE /* reads all ones, writes vanish, without asking devices */
+};
 
 struct memmap_entry {
-	uint32_t gpa_page;   /* first page */
+	uint32_t gpa_page; /* first page */
 	uint32_t npages;
-	uint8_t read_kind;   /* enum mem_kind */
-	uint8_t write_kind;  /* MEM_RAM, MEM_MMIO or MEM_NONE */
+	uint8_t read_kind;  /* enum mem_kind */
+	uint8_t write_kind; /* MEM_RAM, MEM_MMIO or MEM_NONE */
 	uint16_t pad_;
-	uint32_t read_off_page;  /* page in segment ram or rom */
+	uint32_t read_off_page;	 /* page in segment ram or rom */
 	uint32_t write_off_page; /* page in segment ram */
 };
 
@@ -94,25 +112,37 @@ struct memmap_page {
 	uint32_t generation;
 	uint32_t n_entries;
 	struct memmap_entry entry[MEMMAP_MAX_ENTRIES];
-	/* RAM pages that devices have written since their last reply; read when a reply carries BUS_F_DMA. */
+	/* RAM pages that devices have written since their last reply; read when a reply carries
+	 * BUS_F_DMA. */
 	uint32_t n_dma;
 	uint32_t dma_overflow; /* 1: any page may have been written */
 	uint32_t dma_page[DMA_LIST_MAX];
 };
 
 /*
- * The log's bytes that are not yet in the file. replaylog appends (data first, then head with release); the file's length is file_len + (head - base).
- * When replaylog dies the hub writes what is missing. Chunk building is in docs/log-format.md.
+ * The log's bytes that are not yet in the file, and where whole chunks end in it, so that the hub
+ * can finish the log when replaylog has been killed, at whatever instant (proto/logtail.h). Two
+ * banks: `current` collects; the other is prepared while its chunk is being written, and one store
+ * of `current` makes "the chunk is in the file" and "a new one begins" one fact.
  */
-#define LOGTAIL_MAX (1u << 20)
-struct logtail {
-	_Atomic uint64_t state; /* 0 none, 1 recording, 2 closed (END is in the file) */
-	_Atomic uint64_t head;	 /* raw event bytes in data[] that are valid */
-	uint64_t start_icount;	 /* of the chunk being collected in data[] */
+#define LOGTAIL_BANK_MAX (512u * 1024)
+
+struct logtail_bank {
+	_Atomic uint64_t head; /* raw event bytes in data[] that are valid: whole events only */
+	uint64_t start_icount; /* of the chunk being collected in data[] */
 	uint64_t start_event;
-	uint64_t file_len;	 /* bytes of whole chunks in the file */
-	_Atomic uint64_t last_icount; /* last position known to replaylog */
-	uint8_t data[LOGTAIL_MAX];
+	uint64_t file_len; /* bytes of header and whole chunks in the file before this chunk */
+	uint8_t data[LOGTAIL_BANK_MAX];
 };
+
+struct logtail {
+	_Alignas(MACHINE_LINE) _Atomic uint64_t state; /* enum logtail_state */
+	uint64_t encoding;	      /* the header's reserved field: 0 plain, 1 chunks */
+	_Atomic uint64_t last_icount; /* where a log that ends now ends */
+	_Atomic uint32_t current;     /* bank[current & 1] collects */
+	struct logtail_bank bank[2];
+};
+
+enum logtail_state { LOGTAIL_NONE, LOGTAIL_RECORDING, LOGTAIL_CLOSED /* END is in the file */ };
 
 #endif

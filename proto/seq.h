@@ -16,64 +16,65 @@
 #define SEQ_NEVER     UINT64_MAX
 #define SEQ_CHAR_MAX  4096 /* bytes of one CHAR_READ event or one output record */
 
-#define SEQ_MESSAGES(X)                                                                            \
-	/* devices -> replaylog */                                                                 \
-	X(SEQ_INIT)	/* first: icount 0. DONE.next_icount */                                    \
-	X(SEQ_TAKE)	/* at a checkpoint: what is queued? data: u32 mark[CPU_MARK_COUNT] */           \
-	X(SEQ_HALT)	/* halted: wait for the deadline or an input. data: mark */                     \
-	X(SEQ_CLOCK)	/* arg: enum seq_clock. DONE.value */                                           \
-	X(SEQ_DIGEST)	/* data: digest items (proto/digest.h) */                                       \
-	X(SEQ_SHUTDOWN) /* arg: enum shutdown_cause; after the final SEQ_DIGEST */                      \
-	X(SEQ_OUTPUT)	/* arg: stream; data: bytes that the guest sent. No answer */                   \
-	X(SEQ_CREDIT)	/* arg: stream; value: bytes of input that may be sent in addition. No answer */ \
-	/* replaylog -> devices */                                                                 \
-	X(SEQ_EVENT)	/* arg: enum seq_event */                                                       \
+#define SEQ_MESSAGES(X)                                                                        \
+	/* devices -> replaylog */                                                             \
+	X(SEQ_INIT)	/* first: icount 0. DONE.next_icount */                                \
+	X(SEQ_TAKE)	/* at a checkpoint: what is queued? data: u32 mark[CPU_MARK_COUNT] */  \
+	X(SEQ_HALT)	/* halted: wait for the deadline or an input. data: mark */            \
+	X(SEQ_CLOCK)	/* arg: enum seq_clock. DONE.value */                                  \
+	X(SEQ_DIGEST)	/* data: digest items (proto/digest.h) */                              \
+	X(SEQ_SHUTDOWN) /* arg: enum shutdown_cause; after the final SEQ_DIGEST */             \
+	X(SEQ_OUTPUT)	/* arg: stream; data: bytes that the guest sent. No answer */          \
+	X(SEQ_CREDIT)	/* arg: stream; value: bytes of input that may be sent in addition. No \
+			   answer */                                                           \
+	/* replaylog -> devices */                                                             \
+	X(SEQ_EVENT) /* arg: enum seq_event */                                                 \
 	X(SEQ_DONE)
 
 enum seq_message {
 #define X(n) n,
 	SEQ_MESSAGES(X)
 #undef X
-	SEQ_MESSAGE_COUNT
+		SEQ_MESSAGE_COUNT
 };
 
-#define SEQ_EVENTS(X)                                                                              \
-	X(SEQ_EV_CHAR)	      /* dev: stream; data: bytes read */                                  \
-	X(SEQ_EV_KEY)	      /* a: Linux key code (evdev), b: 1 down 0 up */                              \
-	X(SEQ_EV_REL)	      /* a: axis 0 x, 1 y, 2 wheel; b: delta, signed */                            \
-	X(SEQ_EV_BTN)	      /* a: button 0 left 1 right 2 middle; b: 1 down */                           \
-	X(SEQ_EV_INPUT_SYNC)                                                                       \
-	X(SEQ_EV_SHUTDOWN)    /* a: enum shutdown_cause; ends the run at this icount */                    \
-	X(SEQ_EV_RESET)	      /* system_reset */                                                         \
-	X(SEQ_EV_POWERDOWN)   /* system_powerdown: press the power button */                               \
-	X(SEQ_EV_NMI)                                                                              \
-	X(SEQ_EV_BREAK)	      /* a: stream; serial break */
+#define SEQ_EVENTS(X)                                                                 \
+	X(SEQ_EV_CHAR) /* dev: stream; data: bytes read */                            \
+	X(SEQ_EV_KEY)  /* a: Linux key code (evdev), b: 1 down 0 up */                \
+	X(SEQ_EV_REL)  /* a: axis 0 x, 1 y, 2 wheel; b: delta, signed */              \
+	X(SEQ_EV_BTN)  /* a: button 0 left 1 right 2 middle; b: 1 down */             \
+	X(SEQ_EV_INPUT_SYNC)                                                          \
+	X(SEQ_EV_SHUTDOWN)  /* a: enum shutdown_cause; ends the run at this icount */ \
+	X(SEQ_EV_RESET)	    /* system_reset */                                        \
+	X(SEQ_EV_POWERDOWN) /* system_powerdown: press the power button */            \
+	X(SEQ_EV_NMI)                                                                 \
+	X(SEQ_EV_BREAK) /* a: stream; serial break */
 
 enum seq_event {
 #define X(n) n,
 	SEQ_EVENTS(X)
 #undef X
-	SEQ_EVENT_COUNT
+		SEQ_EVENT_COUNT
 };
 
 enum seq_clock { SEQ_CLOCK_HOST, SEQ_CLOCK_VIRTUAL_RT };
 
 /* The causes and their order are the log's (event ids 4..11). */
-#define SHUTDOWN_CAUSES(X)                                                                         \
-	X(NONE, "none")                                                                            \
-	X(HOST_ERROR, "host-error")                                                                \
-	X(HOST_QMP, "host-qmp")                                                                    \
-	X(HOST_SIGNAL, "host-signal")                                                              \
-	X(HOST_UI, "host-ui")                                                                      \
-	X(GUEST_SHUTDOWN, "guest-shutdown")                                                        \
-	X(GUEST_RESET, "guest-reset")                                                              \
+#define SHUTDOWN_CAUSES(X)                  \
+	X(NONE, "none")                     \
+	X(HOST_ERROR, "host-error")         \
+	X(HOST_QMP, "host-qmp")             \
+	X(HOST_SIGNAL, "host-signal")       \
+	X(HOST_UI, "host-ui")               \
+	X(GUEST_SHUTDOWN, "guest-shutdown") \
+	X(GUEST_RESET, "guest-reset")       \
 	X(GUEST_PANIC, "guest-panic")
 
 enum shutdown_cause {
 #define X(n, s) SHUTDOWN_##n,
 	SHUTDOWN_CAUSES(X)
 #undef X
-	SHUTDOWN_COUNT
+		SHUTDOWN_COUNT
 };
 
 struct seq_req {
@@ -88,9 +89,11 @@ struct seq_req {
 _Static_assert(sizeof(struct seq_req) <= RING_SLOT_SIZE, "a slot");
 
 struct seq_rep {
-	struct slot_hdr hdr; /* type: SEQ_EVENT or SEQ_DONE; data: bytes of SEQ_EV_CHAR */
-	uint64_t next_icount; /* DONE: where the next event of the log lies; SEQ_NEVER when recording */
-	uint64_t value;	      /* DONE: CLOCK: ns. HALT: virtual time to go on at, now_ns <= value <= deadline_ns */
+	struct slot_hdr hdr;  /* type: SEQ_EVENT or SEQ_DONE; data: bytes of SEQ_EV_CHAR */
+	uint64_t next_icount; /* DONE: where the next event of the log lies; SEQ_NEVER when
+				 recording */
+	uint64_t value;	      /* DONE: CLOCK: ns. HALT: virtual time to go on at, now_ns <= value <=
+				 deadline_ns */
 	int64_t b;
 	uint32_t arg; /* EVENT: enum seq_event */
 	uint32_t a;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Requests to devices and their answers. One request at a time; whoever breaks that poisons the channel. An answer is
- * applied before the instruction that asked goes on, and `cpu->look` makes the engine leave its block when it changed what
- * the CPU must notice at the next boundary.
+ * Requests to devices and their answers. One request at a time; whoever breaks that poisons the
+ * channel. An answer is applied before the instruction that asked goes on, and `cpu->look` makes
+ * the engine leave its block when it changed what the CPU must notice at the next boundary.
  */
 #include "bus_client.h"
 
@@ -18,8 +18,8 @@
 static struct trace_point tp_request = TRACE_POINT("bus_request");
 static struct trace_point tp_reply = TRACE_POINT("bus_reply");
 
-#define SPIN_NS	     (200 * 1000)
-#define WAIT_STEP_NS (1000 * 1000 * 1000LL)
+#define SPIN_NS	      (200 * 1000)
+#define WAIT_STEP_NS  (1000 * 1000 * 1000LL)
 #define WAITS_TO_WARN 10
 
 static const char *const request_names[] = {
@@ -94,7 +94,8 @@ static void apply_reply(struct bus_client *b, const struct bus_rep *rep)
 		log_fatal("devices sent %u APIC messages in one reply, at most %d fit", rep->n_apic,
 			BUS_REP_APIC_MAX);
 	if (intr != cpu->intr || rep->stop_icount < cpu->stop_icount || rep->n_apic ||
-		(rep->flags & (BUS_F_NMI | BUS_F_RESET | BUS_F_DIGEST | BUS_F_SHUTDOWN | BUS_F_MORE)))
+		(rep->flags &
+			(BUS_F_NMI | BUS_F_RESET | BUS_F_DIGEST | BUS_F_SHUTDOWN | BUS_F_MORE)))
 		cpu->look = true;
 	cpu->intr = intr;
 	cpu->stop_icount = rep->stop_icount;
@@ -114,7 +115,8 @@ static void apply_reply(struct bus_client *b, const struct bus_rep *rep)
 }
 
 /*
- * One request and its answer. data: len bytes that go along; buf: room for cap bytes that come back. Returns the answer's data word.
+ * One request and its answer. data: len bytes that go along; buf: room for cap bytes that come
+ * back. Returns the answer's data word.
  */
 static uint64_t transact(struct bus_client *b, struct bus_req *rq, const void *data, uint32_t len,
 	void *buf, uint32_t cap)
@@ -128,9 +130,9 @@ static uint64_t transact(struct bus_client *b, struct bus_req *rq, const void *d
 	rq->icount = cpu_icount(b->cpu);
 	rq->deadline_ns = lapic_deadline_ns(b->cpu);
 	b->n_requests[rq->hdr.type]++;
-	trace(&tp_request, "%s icount %llu addr 0x%llx size %u data 0x%llx", request_names[rq->hdr.type],
-		(unsigned long long)rq->icount, (unsigned long long)rq->addr, rq->size,
-		(unsigned long long)rq->data);
+	trace(&tp_request, "%s icount %llu addr 0x%llx size %u data 0x%llx",
+		request_names[rq->hdr.type], (unsigned long long)rq->icount,
+		(unsigned long long)rq->addr, rq->size, (unsigned long long)rq->data);
 	memset(&s, 0, sizeof(s));
 	memcpy(&s, rq, sizeof(*rq));
 	r = chan_send(&b->chan, &s, data, len, WAIT_STEP_NS);
@@ -142,7 +144,8 @@ static uint64_t transact(struct bus_client *b, struct bus_req *rq, const void *d
 		bus_broken(b, r);
 	memcpy(&rep, &s, sizeof(rep));
 	if (rep.hdr.type != rq->hdr.type)
-		log_fatal("devices answered request %u with a reply to %u", rq->hdr.type, rep.hdr.type);
+		log_fatal("devices answered request %u with a reply to %u", rq->hdr.type,
+			rep.hdr.type);
 	b->open = false;
 	trace(&tp_reply, "data 0x%llx flags 0x%x stop %llu warp %llu", (unsigned long long)rep.data,
 		rep.flags, (unsigned long long)rep.stop_icount, (unsigned long long)rep.warp_ns);
@@ -150,8 +153,8 @@ static uint64_t transact(struct bus_client *b, struct bus_req *rq, const void *d
 	return rep.data;
 }
 
-static uint64_t access(struct bus_client *b, enum bus_request type, uint64_t addr, unsigned size,
-	uint64_t data)
+static uint64_t access(
+	struct bus_client *b, enum bus_request type, uint64_t addr, unsigned size, uint64_t data)
 {
 	struct bus_req rq = { .hdr.type = type, .addr = addr, .size = (uint8_t)size, .data = data };
 
@@ -177,8 +180,9 @@ static void bus_ins(struct cpu *cpu, uint16_t port, unsigned size, uint32_t n, v
 
 	while (n > 0) {
 		uint32_t k = n < BULK_MAX / size ? n : BULK_MAX / size;
-		struct bus_req rq = { .hdr.type = BUS_INS, .addr = port, .size = (uint8_t)size,
-			.count = k };
+		struct bus_req rq = {
+			.hdr.type = BUS_INS, .addr = port, .size = (uint8_t)size, .count = k
+		};
 
 		transact(cpu->bus_opaque, &rq, NULL, 0, p, k * size);
 		p += k * size;
@@ -192,8 +196,9 @@ static void bus_outs(struct cpu *cpu, uint16_t port, unsigned size, uint32_t n, 
 
 	while (n > 0) {
 		uint32_t k = n < BULK_MAX / size ? n : BULK_MAX / size;
-		struct bus_req rq = { .hdr.type = BUS_OUTS, .addr = port, .size = (uint8_t)size,
-			.count = k };
+		struct bus_req rq = {
+			.hdr.type = BUS_OUTS, .addr = port, .size = (uint8_t)size, .count = k
+		};
 
 		transact(cpu->bus_opaque, &rq, p, k * size, NULL, 0);
 		p += k * size;
@@ -238,7 +243,8 @@ const struct cpu_bus bus_client_ops = {
 	.triple_fault = bus_triple_fault,
 };
 
-/* Publishes the registers that go with a checkpoint. Read by devices after the request, in the ring's order. */
+/* Publishes the registers that go with a checkpoint. Read by devices after the request, in the
+ * ring's order. */
 static void publish_mark(struct bus_client *b)
 {
 	struct cpu *cpu = b->cpu;

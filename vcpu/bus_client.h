@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The vCPU's end of the bus (proto/bus.h): turns port and memory accesses, checkpoints and halts into requests to
- * devices, waits for the answer, and applies it to the CPU.
+ * The vCPU's end of the bus (proto/bus.h): turns port and memory accesses, checkpoints and halts
+ * into requests to devices, waits for the answer, and applies it to the CPU.
  */
 #ifndef DEJAVM_BUS_CLIENT_H
 #define DEJAVM_BUS_CLIENT_H
@@ -37,8 +37,8 @@ struct bus_client {
 extern const struct cpu_bus bus_client_ops; /* for cpu_new(), with a struct bus_client as opaque */
 
 /*
- * All pointers are kept by reference; chan must be initialised as side A. spin_ns: how long to spin for an answer before
- * sleeping.
+ * All pointers are kept by reference; chan must be initialised as side A. spin_ns: how long to spin
+ * for an answer before sleeping.
  */
 void bus_client_checkpoint(struct bus_client *b);
 void bus_client_halt(struct bus_client *b);

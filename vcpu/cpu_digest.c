@@ -2,9 +2,10 @@
 /*
  * State digests of the CPU and of RAM.
  *
- * RAM: each page contributes a hash of its content and its number; a page of zeros contributes nothing, so that the
- * digest depends on the content of RAM alone and not on which pages were ever written. Only pages written since the last digest are
- * hashed again. The sum of all contributions is the item "ram"; buckets of consecutive pages tell roughly where RAM differs.
+ * RAM: each page contributes a hash of its content and its number; a page of zeros contributes
+ * nothing, so that the digest depends on the content of RAM alone and not on which pages were ever
+ * written. Only pages written since the last digest are hashed again. The sum of all contributions
+ * is the item "ram"; buckets of consecutive pages tell roughly where RAM differs.
  */
 #include "cpu_digest.h"
 
@@ -28,8 +29,8 @@ struct ram_digest {
 	uint32_t bucket_pages; /* a power of two */
 	uint64_t zero_hash;
 	uint64_t sum;
-	uint64_t *page;			/* contribution of each page */
-	uint32_t bucket[BUCKETS_MAX];	/* sum of the contributions of the bucket's pages */
+	uint64_t *page;		      /* contribution of each page */
+	uint32_t bucket[BUCKETS_MAX]; /* sum of the contributions of the bucket's pages */
 	bool touched[BUCKETS_MAX];
 };
 

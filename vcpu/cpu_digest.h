@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The vCPU's share of a state digest: registers by name, hidden CPU state, and RAM (proto/digest.h has the encoding). */
+/* The vCPU's share of a state digest: registers by name, hidden CPU state, and RAM (proto/digest.h
+ * has the encoding). */
 #ifndef DEJAVM_CPU_DIGEST_H
 #define DEJAVM_CPU_DIGEST_H
 
@@ -18,8 +19,8 @@ struct ram_digest *ram_digest_new(const uint8_t *ram, uint32_t npages, struct er
 void ram_digest_free(struct ram_digest *d);
 
 /*
- * Writes the digest items of cpu and of the RAM pages written since the last call into buf. Returns the bytes used;
- * cap of CPU_DIGEST_BLOB_MAX is always enough.
+ * Writes the digest items of cpu and of the RAM pages written since the last call into buf. Returns
+ * the bytes used; cap of CPU_DIGEST_BLOB_MAX is always enough.
  */
 size_t digest_collect(struct cpu *cpu, struct ram_digest *d, uint8_t *buf, size_t cap);
 

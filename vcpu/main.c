@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * dejavm-vcpu: the process that executes the guest. Set-up, and the loop that alternates slices of execution with
- * checkpoints (docs/architecture.md, "Rules of the bus").
+ * dejavm-vcpu: the process that executes the guest. Set-up, and the loop that alternates slices of
+ * execution with checkpoints (docs/architecture.md, "Rules of the bus").
  */
 #include <errno.h>
 #include <limits.h>
@@ -21,7 +21,6 @@
 #include "log.h"
 #include "mmu.h"
 #include "proc.h"
-#include "sandbox.h"
 
 #define SLICE_DEFAULT 50000
 
@@ -80,8 +79,8 @@ static bool cpu_asleep(const struct cpu *cpu)
 
 static void make_digest(struct vcpu *v)
 {
-	v->bus.state->blob_len = (uint32_t)digest_collect(v->cpu, v->ram_digest, v->bus.state->blob,
-		sizeof(v->bus.state->blob));
+	v->bus.state->blob_len = (uint32_t)digest_collect(
+		v->cpu, v->ram_digest, v->bus.state->blob, sizeof(v->bus.state->blob));
 	bus_client_digest(&v->bus);
 }
 
@@ -105,7 +104,8 @@ static bool run_boundary(struct vcpu *v)
 		bus_client_halt(b);
 		return true;
 	}
-	rung = atomic_load_acquire(&b->machine->input_pending) && cpu->icount != v->checkpoint_icount;
+	rung = atomic_load_acquire(&b->machine->input_pending) &&
+	       cpu->icount != v->checkpoint_icount;
 	if (cpu->icount >= cpu->stop_icount || b->want_checkpoint || rung) {
 		v->checkpoint_icount = cpu->icount;
 		bus_client_checkpoint(b);
@@ -147,14 +147,21 @@ static void run(struct vcpu *v)
 
 /* ---- set-up ---- */
 
-static void *map_or_die(struct proc *p, const char *name, bool writable, size_t *ret_len)
+static void *map_or_die(struct proc *p, const char *name, bool writable, size_t need)
 {
 	struct error err = ERROR_INIT;
-	void *m = proc_map(p, name, writable, ret_len, &err);
+	void *m = proc_map_min(p, name, writable, need, &err);
 
 	if (!m)
 		proc_fatal(p, "%s", err.msg);
 	return m;
+}
+
+static void on_control(void *opaque, const Dejavm__Control *msg)
+{
+	/* There is nothing here that must be saved: end in the middle of whatever it is. */
+	if (msg->msg_case == DEJAVM__CONTROL__MSG_QUIT)
+		_exit(0);
 }
 
 static void setup(struct vcpu *v)
@@ -163,21 +170,20 @@ static void setup(struct vcpu *v)
 	const struct chan_geometry geo = { BUS_NSLOTS, BUS_ARENA_LEN, BUS_NSLOTS, BUS_ARENA_LEN };
 	struct bus_client *b = &v->bus;
 	struct error err = ERROR_INIT;
-	size_t len, code_len;
+	size_t code_len;
 	uint8_t *codemap;
 
 	if (!mc)
 		proc_fatal(&v->proc, "the hub sent no machine configuration");
-	b->machine = map_or_die(&v->proc, "machine", true, &len);
-	b->state = map_or_die(&v->proc, "cpustate", true, &len);
-	b->memmap = map_or_die(&v->proc, "memmap", false, &len);
-	b->ram = map_or_die(&v->proc, "ram", true, &b->ram_len);
-	b->rom = map_or_die(&v->proc, "rom", false, &b->rom_len);
-	codemap = map_or_die(&v->proc, "codemap", true, &code_len);
-	if (b->ram_len < mc->ram_bytes || code_len * 8 < mc->ram_bytes >> 12)
-		proc_fatal(&v->proc, "segment ram has %zu bytes and codemap %zu, too few for %llu bytes of RAM",
-			b->ram_len, code_len, (unsigned long long)mc->ram_bytes);
 	b->ram_len = mc->ram_bytes;
+	code_len = (b->ram_len >> 12) / 8;
+	b->rom_len = proc_segment(&v->proc, "rom") ? proc_segment(&v->proc, "rom")->len : 0;
+	b->machine = map_or_die(&v->proc, "machine", true, sizeof(*b->machine));
+	b->state = map_or_die(&v->proc, "cpustate", true, sizeof(*b->state));
+	b->memmap = map_or_die(&v->proc, "memmap", false, sizeof(*b->memmap));
+	b->ram = map_or_die(&v->proc, "ram", true, b->ram_len);
+	b->rom = map_or_die(&v->proc, "rom", false, b->rom_len);
+	codemap = map_or_die(&v->proc, "codemap", true, code_len);
 	if (proc_chan(&v->proc, &b->chan, "bus", true, &geo, "vcpu", "devices", &err) < 0)
 		proc_fatal(&v->proc, "%s", err.msg);
 	v->cpu = cpu_new(&bus_client_ops, b, mc->cpu_model, mc->shift);
@@ -190,7 +196,8 @@ static void setup(struct vcpu *v)
 		proc_fatal(&v->proc, "%s", err.msg);
 	v->slice = mc->slice ? mc->slice : SLICE_DEFAULT;
 	v->checkpoint_icount = UINT64_MAX;
-	/* Nothing is mapped and the first checkpoint is due at once: its reply brings the memory map. */
+	/* Nothing is mapped and the first checkpoint is due at once: its reply brings the memory
+	 * map. */
 	v->cpu->stop_icount = 0;
 	cpu_reset(v->cpu);
 }
@@ -203,8 +210,10 @@ int main(int argc, char **argv)
 	if (proc_start(&v.proc, "vcpu", argc, argv, &err) < 0)
 		log_fatal("%s", err.msg);
 	setup(&v);
-	if (proc_run_control(&v.proc, NULL, NULL) < 0)
+	if (proc_run_control(&v.proc, on_control, NULL) < 0)
 		proc_fatal(&v.proc, "cannot start the control thread");
+	if (proc_sandbox(&v.proc, &err) < 0)
+		proc_fatal(&v.proc, "%s", err.msg);
 	proc_ready(&v.proc);
 	run(&v);
 	return 0;
