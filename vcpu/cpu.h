@@ -141,13 +141,20 @@ struct cpu {
 	bool rep_again;	   /* see above */
 	/* Set by whatever may make an interrupt, trap or mode change visible: the engine leaves its block and looks. */
 	bool look;
+	/*
+	 * Boundaries, as icounts, so that excp_take_pending() may be called any number of times at one:
+	 * where `inhibit` holds; where EFLAGS.RF was loaded (it lasts for one instruction); where EFLAGS.TF was
+	 * seen (step_armed: the instruction that follows it is to be trapped).
+	 */
+	uint64_t inhibit_icount, rf_icount, step_icount;
+	bool step_armed;
 
 	uint64_t icount;   /* retired; during an instruction: without it. See cpu_icount() */
 	uint64_t stop_icount; /* the engine stops between two instructions when icount gets here */
 	uint64_t warp_ns;
 	unsigned shift;
 
-	struct segment ldtr, tr;
+	struct segment ldtr, tr; /* attr without SEG_P: null selector */
 	struct desc_table gdtr, idtr;
 	uint32_t cr0, cr2, cr3, cr4;
 	uint32_t dr[8];	   /* dr[4], dr[5] unused; 6 and 7 with their fixed bits */
@@ -244,8 +251,15 @@ _Noreturn void cpu_raise_err(struct cpu *cpu, int vector, uint32_t err);
 _Noreturn void cpu_raise_pf(struct cpu *cpu, uint32_t linear, uint32_t err);
 /* Delivers the exception in raise_*, with double and triple fault rules. Called by the engine after a catch. */
 void excp_deliver_raised(struct cpu *cpu);
-/* If an interrupt, NMI or debug trap is due at this boundary, delivers it and returns true (also wakes from HLT). */
+/*
+ * If an interrupt, NMI, debug trap or code breakpoint is due at this boundary, delivers it and returns true (also wakes from
+ * HLT). To be called at a boundary when `look` is set; clears `look`, or leaves it set if the next boundary
+ * needs a look as well (single step, inhibition, RF, code breakpoints): then the engine runs one instruction. Catches
+ * all faults of the delivery itself.
+ */
 bool excp_take_pending(struct cpu *cpu);
+/* Would excp_take_pending() deliver something that ends HLT now? Changes nothing. */
+bool excp_wakes(const struct cpu *cpu);
 /* INT n, INT3, INTO, INT1: kind as below; the pushed eip is that of the next instruction. */
 enum int_kind { INT_SOFT, INT_SOFT_BP /* INT3, INTO */, INT_ICEBP, INT_HARD };
 void excp_software_int(struct cpu *cpu, const struct insn *in, uint8_t vector, enum int_kind kind);
@@ -274,6 +288,15 @@ static inline unsigned cpu_iopl(const struct cpu *cpu)
 }
 /* I/O permission: IOPL and the TSS's bit map; raises #GP(0) (SDM vol. 1, 19.5). */
 void cpu_check_io(struct cpu *cpu, uint16_t port, unsigned size);
+
+/* ---- debug registers (debug.c; SDM vol. 3, ch. 17) ---- */
+/* DR0-DR7 as MOV DR writes them (n 0-3, 6, 7); fixed bits applied, dr_armed updated. */
+void debug_write_dr(struct cpu *cpu, unsigned n, uint32_t val);
+/* To be called, while dr_armed, after a data access was done: a match becomes a trap at the next boundary. */
+void debug_check_data(struct cpu *cpu, uint32_t linear, unsigned size, bool write);
+void debug_check_io(struct cpu *cpu, uint16_t port, unsigned size); /* IN, OUT, INS, OUTS, after the access */
+/* A data breakpoint lies in this page: accesses to it must come to debug_check_data(). */
+bool debug_watches_page(const struct cpu *cpu, uint32_t linear);
 
 /* ---- memory (mem.h has the inline hit paths; mmu.c the rest) ---- */
 /* Guest-virtual, with segment: checked, translated at the current CPL. */
@@ -311,6 +334,7 @@ void lapic_message(struct cpu *cpu, const struct apic_msg *m);
 uint64_t lapic_deadline_ns(const struct cpu *cpu);	   /* timer, BUS_NEVER if none */
 uint64_t lapic_deadline_icount(const struct cpu *cpu);	   /* the icount at which it is reached, BUS_NEVER if none */
 void lapic_run_timer(struct cpu *cpu);			   /* fires what is due at cpu_vtime_ns() */
+void lapic_nmi_line(struct cpu *cpu);			   /* an edge on LINT1: an NMI, if LINT1 says so */
 uint64_t lapic_digest(const struct cpu *cpu);
 
 /* ---- CPUID, MSRs (cpuid.c, msr.c) ---- */
