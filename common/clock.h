@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The host's monotonic and real-time clocks, in ns. Never used by vcpu and devices code (see lint). */
+/* The host's monotonic and real-time clocks, in ns. Never used by vcpu and devices code (see lint).
+ */
 #ifndef DEJAVM_CLOCK_H
 #define DEJAVM_CLOCK_H
 #include <stdint.h>

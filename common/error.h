@@ -18,9 +18,9 @@ struct error {
 	char msg[1024]; /* always NUL-terminated */
 };
 
-#define ERROR_INIT                                                                                 \
-	{                                                                                          \
-		0, ""                                                                              \
+#define ERROR_INIT    \
+	{             \
+		0, "" \
 	}
 
 /* Sets *err (which may be NULL) to code and the formatted sentence; returns -code. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The project's own 64-bit digest: fast, portable, endian-defined (input read as little-endian words), not cryptographic.
- * Defined in docs/log-format.md; a log recorded on one host must give the same on any other.
+ * The project's own 64-bit digest: fast, portable, endian-defined (input read as little-endian
+ * words), not cryptographic. Defined in docs/log-format.md; a log recorded on one host must give
+ * the same on any other.
  */
 #ifndef DEJAVM_HASH_H
 #define DEJAVM_HASH_H

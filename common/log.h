@@ -6,6 +6,7 @@
 #ifndef DEJAVM_LOG_H
 #define DEJAVM_LOG_H
 
+#include <stdarg.h>
 #include <stdbool.h>
 
 enum log_level { LOG_LVL_ERROR, LOG_LVL_WARN, LOG_LVL_INFO, LOG_LVL_DEBUG };
@@ -20,6 +21,10 @@ void log_info(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void log_debug(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* Logs at ERROR and exits with status 1 (EXIT_FAILURE). */
 _Noreturn void log_fatal(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/* Writes a message whatever the level, with tag ("warning: ") behind the process's name. For this
+ * library's own use. */
+void log_vwrite(const char *tag, const char *fmt, va_list ap) __attribute__((format(printf, 2, 0)));
 
 /*
  * `must(cond)`: an assertion that stays on in every build. On failure it prints the

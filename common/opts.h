@@ -31,13 +31,15 @@ void opts_done(struct opts *o);
 /* The last value of key, or NULL. */
 const char *opts_get(struct opts *o, const char *key);
 /* Typed getters: leave *ret untouched when the key is absent; -EINVAL with *err when malformed. */
-int opts_get_bool(struct opts *o, const char *key, bool *ret, struct error *err); /* on|off|yes|no|true|false */
+int opts_get_bool(struct opts *o, const char *key, bool *ret,
+	struct error *err); /* on|off|yes|no|true|false */
 int opts_get_u64(struct opts *o, const char *key, uint64_t min, uint64_t max, uint64_t *ret,
 	struct error *err); /* decimal, 0x, 0-octal as strtoull base 0 */
 /* Size with suffix B,K,M,G,T; default_unit is the multiplier for a bare number. Bytes. */
-int opts_get_size(struct opts *o, const char *key, uint64_t default_unit, uint64_t *ret,
-	struct error *err);
-/* -EINVAL naming the first unknown key and listing `known` (NULL-terminated) if any key was not used. */
+int opts_get_size(
+	struct opts *o, const char *key, uint64_t default_unit, uint64_t *ret, struct error *err);
+/* -EINVAL naming the first unknown key and listing `known` (NULL-terminated) if any key was not
+ * used. */
 int opts_check_unused(const struct opts *o, const char *const *known, struct error *err);
 
 #endif

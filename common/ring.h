@@ -35,23 +35,26 @@
 
 #define RING_SLOT_SIZE 64
 
-/* The geometry of both rings of a channel: powers of two, nslots 2..65536, arena 0..64 MiB. */
+#define RING_MAX_SLOTS	   65536
+#define RING_MIN_ARENA_LEN 64
+#define RING_MAX_ARENA_LEN (64 * 1024 * 1024)
+
+/* The geometry of both rings of a channel: powers of two, nslots 2..65536, arena 0 (none) or 64
+ * bytes..64 MiB. */
 struct chan_geometry {
 	uint32_t a_nslots, a_arena_len; /* ring A->B (A is the side with is_a) */
 	uint32_t b_nslots, b_arena_len; /* ring B->A */
 };
 
-/* Bytes of the segment that side A (or B) owns. */
+/* Bytes of the segment that side A (or B) owns; a multiple of 4096. */
 size_t chan_segment_size(const struct chan_geometry *g, bool is_a);
-
-struct ring_tx; /* private views, in ring.c's own header part below */
 
 /* A message in a slot: every slot starts with this header; the rest is the protocol's. */
 struct slot_hdr {
-	uint16_t type;	     /* protocol's message type */
-	uint16_t flags;	     /* protocol's */
-	uint32_t seq;	     /* set by chan_push(): sequence number of the slot in its ring */
-	uint32_t data_off;   /* bulk data in the arena; 0 when data_len == 0 */
+	uint16_t type;	   /* protocol's message type */
+	uint16_t flags;	   /* protocol's */
+	uint32_t seq;	   /* set by chan_push(): sequence number of the slot in its ring */
+	uint32_t data_off; /* bulk data in the arena; 0 when data_len == 0 */
 	uint32_t data_len;
 };
 
@@ -75,14 +78,19 @@ struct chan {
 	uint8_t *tx_slots, *tx_arena;
 	uint32_t tx_arena_len, tx_arena_head, tx_arena_tail; /* free-running */
 	uint32_t *tx_arena_end; /* per slot: arena head after the slot's data */
+	uint32_t tx_pending_off, tx_pending_len, tx_pending_end; /* chan_reserve()'s; len 0: none */
 	/* consumer side, private */
 	uint32_t rx_mask, rx_tail, rx_head_cache;
 	const uint8_t *rx_slots, *rx_arena;
 	uint32_t rx_arena_len;
+	bool rx_peeked; /* chan_peek() has returned the slot at rx_tail */
 	/* state */
 	bool poisoned;
 	char violation[128]; /* what the peer did, in words, when poisoned */
-	uint64_t n_tx, n_rx, n_bells, n_sleeps, n_spins; /* counters */
+	bool mapped;	     /* by chan_init(), so chan_done() unmaps */
+	/* Counters: slots sent and received, bells rung, sleeps begun, waits that ended while
+	 * spinning. */
+	uint64_t n_tx, n_rx, n_bells, n_sleeps, n_spins;
 	/*
 	 * Called by chan_wait() just before it goes to sleep (after the spin ran
 	 * out): a place to flush what was batched. May be NULL.
@@ -100,21 +108,34 @@ struct chan {
  */
 int chan_init(struct chan *c, bool is_a, const struct chan_geometry *g, int my_fd, int peer_fd,
 	int my_bell_fd, int peer_bell_fd, struct error *err);
+/*
+ * The same over memory that is mapped already (and stays the caller's): for tests, in which both
+ * sides must share one mapping for ThreadSanitizer to see them.
+ */
+int chan_attach(struct chan *c, bool is_a, const struct chan_geometry *g, void *my_seg,
+	const void *peer_seg, int my_bell_fd, int peer_bell_fd, struct error *err);
+/* Unmaps. Leaves the indices where they are, for a successor. */
 void chan_done(struct chan *c);
 
 /* Producer: room for one slot with len bytes of data? */
 bool chan_has_room(struct chan *c, uint32_t len);
 /*
- * Producer: space for len bytes (1..arena_len/2) of the next slot's data, contiguous, or NULL if
- * there is no room now. Filled in by the caller, published by the next chan_push() with that
- * hdr.data_off/data_len, which this sets in *s.
+ * Producer: space for len bytes (1..arena_len/2, 64-byte aligned) of the next slot's data,
+ * contiguous, or NULL if there is no room now (or the channel is poisoned). Filled in by the
+ * caller, published by the next chan_push() with that hdr.data_off/data_len, which this sets in *s;
+ * data_len may be made smaller. A second reserve before the push takes the place of the first.
  */
 void *chan_reserve(struct chan *c, union slot *s, uint32_t len);
-/* Producer: publishes a copy of *s (hdr.seq is set). 0, -EAGAIN if full, -EPROTO if poisoned. Does not ring. */
+/*
+ * Producer: publishes a copy of *s (hdr.seq is set). hdr.data_len must be 0 or come from
+ * chan_reserve(). 0, -EAGAIN if full, -EPROTO if poisoned. Does not ring.
+ */
 int chan_push(struct chan *c, union slot *s);
-/* Producer: makes sure that the peer will look: full fence, then the bell if the peer said it sleeps. */
+/* Producer: makes sure that the peer will look: full fence, then the bell if the peer said it
+ * sleeps. */
 void chan_notify(struct chan *c);
-/* chan_reserve + copy + chan_push + chan_notify, waiting up to timeout_ns for room. 0, -ETIMEDOUT, -EPROTO, -EMSGSIZE. */
+/* chan_reserve + copy + chan_push + chan_notify, waiting up to timeout_ns for room. 0, -ETIMEDOUT,
+ * -EPROTO, -EMSGSIZE. */
 int chan_send(struct chan *c, union slot *s, const void *data, uint32_t len, int64_t timeout_ns);
 
 /*
@@ -125,20 +146,26 @@ int chan_send(struct chan *c, union slot *s, const void *data, uint32_t len, int
 int chan_peek(struct chan *c, union slot *ret, const void **ret_data);
 /* Consumer: frees the slot that chan_peek() returned. */
 void chan_release(struct chan *c);
-/* chan_peek, copy of at most cap bytes of data, chan_release. -EMSGSIZE poisons if data_len > cap. */
+/* chan_peek, copy of at most cap bytes of data, chan_release. -EMSGSIZE poisons if data_len > cap.
+ */
 int chan_recv(struct chan *c, union slot *ret, void *buf, uint32_t cap);
+/* Nothing to receive now? True for a poisoned channel. */
 bool chan_empty(struct chan *c);
 
 /*
- * Waits until the receive ring is not empty: spins spin_ns (0 on a one-CPU machine), yields a few times,
- * then sleeps on the bell, until timeout_ns from now (-1: for ever, only for idle servers). extra_fd (or -1) also ends
- * the wait when readable. Returns 0 (something to receive), 1 (extra_fd is readable), -ETIMEDOUT, -EPROTO.
+ * Waits until the receive ring is not empty: spins spin_ns (0 on a one-CPU machine), yields a few
+ * times, then sleeps on the bell, until timeout_ns from now (-1: for ever, only for idle servers).
+ * extra_fd (or -1) also ends the wait when readable (or hung up). Returns 0 (something to receive),
+ * 1 (extra_fd is readable), -ETIMEDOUT, -EPROTO. Of the threads of a process only one may sleep on
+ * the process's bell, but it may do so for several channels.
  */
 int chan_wait(struct chan *c, int64_t spin_ns, int64_t timeout_ns, int extra_fd);
 
 /*
- * For processes with an event loop: say that I am about to sleep on my bell. Returns true if it is safe to sleep; false
- * if something came in meanwhile. chan_awake() withdraws it and drains the eventfd.
+ * For processes with an event loop: say that I am about to sleep on my bell. Returns true if it is
+ * safe to sleep; false if something came in meanwhile (or the channel is poisoned; look at
+ * chan_error()), and nothing has to be withdrawn. After the sleep chan_awake() withdraws it and
+ * drains the eventfd; then look at each channel of that bell.
  */
 bool chan_prepare_sleep(struct chan *c);
 void chan_awake(struct chan *c);

@@ -17,24 +17,29 @@ struct trace_point {
 	const char *name;
 	bool on;
 	bool known; /* set once the point has been matched against the patterns */
+	struct trace_point
+		*next; /* all points that were looked at, so that a later -trace reaches them */
 };
 
-#define TRACE_POINT(n)                                                                             \
-	{                                                                                          \
-		n, false, false                                                                    \
+#define TRACE_POINT(n)             \
+	{                          \
+		n, false, false, 0 \
 	}
 
-/* Adds a pattern as -trace gives it: "GLOB", "enable=GLOB", "-GLOB"; comma-separated options. */
+/*
+ * Adds patterns as -trace gives it: "GLOB", "enable=GLOB", "-GLOB"; comma-separated.
+ * A later pattern overrides an earlier one. 0, -EINVAL: empty or unknown element, -ENOMEM.
+ */
 int trace_add(const char *spec);
 bool trace_match(struct trace_point *tp); /* slow path: first look at a point */
 void trace_emit(const struct trace_point *tp, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 
-#define trace(tp, ...)                                                                             \
-	do {                                                                                       \
-		struct trace_point *tp_ = (tp);                                                    \
-		if (__builtin_expect(tp_->known ? tp_->on : trace_match(tp_), 0))                  \
-			trace_emit(tp_, __VA_ARGS__);                                              \
+#define trace(tp, ...)                                                            \
+	do {                                                                      \
+		struct trace_point *tp_ = (tp);                                   \
+		if (__builtin_expect(tp_->known ? tp_->on : trace_match(tp_), 0)) \
+			trace_emit(tp_, __VA_ARGS__);                             \
 	} while (0)
 
 #endif
