@@ -102,8 +102,10 @@ struct segment {
 	 * off <= rd_top - (n - 1) (read) or wr_top (write), with rd_top/wr_top == 0 and *_ok false meaning "take the slow path".
 	 */
 	uint32_t rd_top, wr_top;
-	bool rd_ok, wr_ok;
+	/* In this order: mem.h tests rd_ok and flat, or flat and wr_ok, with one load. */
+	bool rd_ok;
 	bool flat; /* base 0, limit 4 GiB - 1, expand-up */
+	bool wr_ok;
 };
 
 struct desc_table {
@@ -121,15 +123,17 @@ struct icache;
 #define CPU_MTRR_FIXED 11
 
 struct cpu {
-	uint32_t gpr[8];
+	union {
+		uint32_t gpr[8];
+		uint32_t gpr_z[9]; /* gpr_z[REG_NONE] is always 0: an absent base or index register */
+	};
 	uint32_t eip;
 	/*
-	 * EFLAGS: the arithmetic flags are lazy. They are valid in `eflags` only
+	 * EFLAGS: the arithmetic flags (FL_ARITH) live in `cc`. They are valid in `eflags` only
 	 * after flags_get(); all other bits are always valid there. Definitions in flags.h.
 	 */
 	uint32_t eflags;
-	uint32_t cc_op; /* flags.h */
-	uint32_t cc_dst, cc_src, cc_aux;
+	uint16_t cc; /* flags.h */
 
 	struct segment seg[6];
 	uint8_t cpl;	   /* 3 in virtual-8086 mode, 0 in real mode */
@@ -151,6 +155,7 @@ struct cpu {
 
 	uint64_t icount;   /* retired; during an instruction: without it. See cpu_icount() */
 	uint64_t stop_icount; /* the engine stops between two instructions when icount gets here */
+	uint64_t run_limit;   /* engine.c: cpu_run()'s limit, or the local APIC timer's deadline if that is earlier */
 	uint64_t warp_ns;
 	unsigned shift;
 

@@ -21,7 +21,7 @@ typedef void (*insn_fn)(struct cpu *cpu, const struct insn *in);
 /* Segment registers, in their encoding's order. */
 enum seg { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_NONE };
 
-#define REG_NONE 0xff
+#define REG_NONE 8 /* index of cpu->gpr_z[] that is always 0 */
 
 enum insn_rep { REP_NONE, REP_REPE /* F3 */, REP_REPNE /* F2 */ };
 
