@@ -50,8 +50,9 @@ struct proc {
 	int n_seg;
 	struct machine_page *machine; /* mapped if there is a segment "machine", else NULL */
 	/*
-	 * Called on the control thread when the hub has died (end of file or an error of the socket). When it
-	 * returns, the process exits with status 1 all the same. NULL: exit at once. Set it before proc_run_control().
+	 * Called on the control thread when the hub has died (end of file or an error of the
+	 * socket). When it returns, the process exits with status 1 all the same. NULL: exit at
+	 * once. Set it before proc_run_control().
 	 */
 	void (*on_hub_death)(void *opaque);
 	/* private */
@@ -59,14 +60,17 @@ struct proc {
 	pthread_t control_thread;
 	void (*on_msg)(void *opaque, const Dejavm__Control *msg);
 	void *opaque;
+	uint8_t *rx_buf; /* of the thread that calls proc_recv() */
+	_Atomic bool quit_seen;
 	bool sandboxed;
 };
 
 /*
- * Parses the command line (--control-fd N, --control PATH, --version, --help; the latter two print and exit with
- * status 0), connects, sends Hello and waits for Welcome. Initialises logging and trace patterns as Welcome says. SIGPIPE is
- * ignored from here on. 0; -EINVAL: bad command line; -ECONNREFUSED: the hub refused, its text in *err;
- * -EPROTO: not a hub; or another -errno. *err is always set on failure.
+ * Parses the command line (--control-fd N, --control PATH, --version, --help; the latter two print
+ * and exit with status 0), connects, sends Hello and waits for Welcome. Initialises logging and
+ * trace patterns as Welcome says. SIGPIPE is ignored from here on. 0; -EINVAL: bad command line;
+ * -ECONNREFUSED: the hub refused, its text in *err; -EPROTO: not a hub; or another -errno. *err is
+ * always set on failure.
  */
 int proc_start(struct proc *p, const char *role, int argc, char **argv, struct error *err);
 
@@ -75,8 +79,9 @@ int proc_segment_fd(const struct proc *p, const char *name);
 /* Entry of a segment, or NULL. */
 const struct proc_segment *proc_segment(const struct proc *p, const char *name);
 /*
- * Maps the whole segment (MAP_SHARED; read-only unless writable). *ret_len (may be NULL) is the length of the mapping in bytes.
- * NULL with *err set on failure. The mapping is for the life of the process.
+ * Maps the whole segment (MAP_SHARED; read-only unless writable). *ret_len (may be NULL) is the
+ * length of the mapping in bytes. NULL with *err set on failure. The mapping is for the life of the
+ * process.
  */
 void *proc_map(struct proc *p, const char *name, bool writable, size_t *ret_len, struct error *err);
 /*
@@ -84,8 +89,9 @@ void *proc_map(struct proc *p, const char *name, bool writable, size_t *ret_len,
  */
 void *proc_map_min(struct proc *p, const char *name, bool writable, size_t need, struct error *err);
 /*
- * Opens channel "bus", "seq" or "host": segments chan-NAME-MY_ROLE (writable) and chan-NAME-PEER_ROLE, bells
- * bell-MY_ROLE and bell-PEER_ROLE. is_a: I am side A. 0 or -errno with *err.
+ * Opens channel "bus", "seq" or "host": segments chan-NAME-MY_ROLE (writable) and
+ * chan-NAME-PEER_ROLE, bells bell-MY_ROLE and bell-PEER_ROLE. is_a: I am side A. 0 or -errno with
+ * *err.
  */
 int proc_chan(struct proc *p, struct chan *c, const char *name, bool is_a,
 	const struct chan_geometry *g, const char *my_role, const char *peer_role,
@@ -100,24 +106,26 @@ _Noreturn void proc_fatal(struct proc *p, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 
 /*
- * Receives one message, blocking. *ret is the caller's: dejavm__control__free_unpacked(msg, NULL). 1: a message, 0: the hub closed the
- * socket, -errno. For a process that watches p->sock in its own event loop instead of proc_run_control().
+ * Receives one message, blocking. *ret is the caller's: dejavm__control__free_unpacked(msg, NULL).
+ * 1: a message, 0: the hub closed the socket, -errno. For a process that watches p->sock in its own
+ * event loop instead of proc_run_control().
  */
 int proc_recv(struct proc *p, Dejavm__Control **ret);
 /*
- * Starts the control thread: each message goes to on_msg (on that thread; it may be NULL; msg is freed afterwards); the heart beats every
- * 250 ms. End of file: see on_hub_death. 0 or -errno. Signals are blocked in that thread.
+ * Starts the control thread: each message goes to on_msg (on that thread; it may be NULL; msg is
+ * freed afterwards); the heart beats every 250 ms. End of file: see on_hub_death. 0 or -errno.
+ * Signals are blocked in that thread.
  */
-int proc_run_control(struct proc *p, void (*on_msg)(void *opaque, const Dejavm__Control *msg),
-	void *opaque);
+int proc_run_control(
+	struct proc *p, void (*on_msg)(void *opaque, const Dejavm__Control *msg), void *opaque);
 /* One beat of this process's heart; proc_run_control() does it by itself. */
 void proc_beat(struct proc *p);
 
 /*
- * Locks the process down if Welcome.log.sandbox says so: no-new-privs and a system call filter, the common rows of
- * proto/sandbox.c and those of p->role. Call it when everything has been opened, mapped and started (threads started before are
- * covered too). A refused call fails with EPERM, or kills the process when it is one that no honest code path could make. 0 or
- * -errno with *err.
+ * Locks the process down if Welcome.log.sandbox says so: no-new-privs and a system call filter, the
+ * common rows of proto/sandbox.c and those of p->role. Call it when everything has been opened,
+ * mapped and started (threads started before are covered too). A refused call fails with EPERM, or
+ * kills the process when it is one that no honest code path could make. 0 or -errno with *err.
  */
 int proc_sandbox(struct proc *p, struct error *err);
 
