@@ -1,0 +1,604 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The x87's transcendental instructions (SDM vol. 1, 8.3.7 to 8.3.10; vol. 2: F2XM1, FCOS, FPATAN,
+ * FPTAN, FSIN, FSINCOS, FYL2X, FYL2XP1). Processors differ in the last bits of these, so there is
+ * one definition here: the exact value, computed to more than 105 bits in integers, rounded once as
+ * RC says. Arguments of the trigonometric ones are reduced by the 66-bit pi of SDM vol. 1, 8.3.8;
+ * the functions of the reduced argument are true ones.
+ *
+ * Each function: table-driven reduction to a small argument, then its Taylor series in fixed point
+ * (fpu_tables.py makes the constants). Qn is a number with n fraction bits. Results that can be
+ * tiny stay in floating form (struct xf), so that the error is relative.
+ */
+#include "fpu_arith.h"
+#include "fpu_tables.h"
+
+#define ONE_Q127 ((u128)1 << 127)
+
+#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
+
+/* (-1)^neg * m / 2^127 * 2^exp, top bit of m set */
+struct xf {
+	u128 m;
+	int exp;
+	bool neg;
+};
+
+static inline int clz128(u128 v)
+{
+	uint64_t hi = (uint64_t)(v >> 64);
+
+	return hi ? __builtin_clzll(hi) : 64 + __builtin_clzll((uint64_t)v);
+}
+
+/* Upper half of the product */
+static inline u128 mul_hi(u128 a, u128 b)
+{
+	uint64_t a1 = (uint64_t)(a >> 64), a0 = (uint64_t)a;
+	uint64_t b1 = (uint64_t)(b >> 64), b0 = (uint64_t)b;
+	u128 mid = (u128)a1 * b0 + ((u128)a0 * b0 >> 64);
+	u128 mid2 = (u128)a0 * b1 + (uint64_t)mid;
+
+	return (u128)a1 * b1 + (mid >> 64) + (mid2 >> 64);
+}
+
+static inline u128 shr(u128 v, unsigned n)
+{
+	return n < 128 ? v >> n : 0;
+}
+
+static inline struct xf xf_norm(bool neg, int exp, u128 m)
+{
+	int z = clz128(m);
+
+	return (struct xf){ .m = m << z, .exp = exp - z, .neg = neg };
+}
+
+/* a * c / 2^127, c a Q127 number */
+static inline struct xf xf_mul_q127(struct xf a, u128 c)
+{
+	return xf_norm(a.neg, a.exp + 1, mul_hi(a.m, c));
+}
+
+/* One step of long division, base 2^64: floor(rem * 2^64 / b), rem < b, b's top bit set. rem
+ * becomes the remainder. */
+static uint64_t div_digit(u128 *rem, u128 b)
+{
+	uint64_t b1 = (uint64_t)(b >> 64), b0 = (uint64_t)b;
+	u128 q = *rem / b1, t;
+
+	if (q >> 64)
+		q = UINT64_MAX;
+	t = *rem - q * b1;
+	while (!(t >> 64) && t << 64 < q * b0) {
+		q--;
+		t += b1;
+	}
+	*rem = (t << 64) - q * b0;
+	return (uint64_t)q;
+}
+
+static struct xf xf_div(struct xf a, struct xf b)
+{
+	struct xf r = { .exp = a.exp - b.exp - 1, .neg = a.neg != b.neg };
+	u128 rem = a.m;
+
+	if (rem >= b.m) {
+		rem >>= 1;
+		r.exp++;
+	}
+	r.m = (u128)div_digit(&rem, b.m) << 64;
+	r.m |= div_digit(&rem, b.m);
+	/* rem >= b / 2, but for the bit that the shift lost */
+	return xf_norm(r.neg, r.exp, r.m);
+}
+
+/* exact false: there is always something behind the last bit, for these functions' values are
+ * irrational. */
+static struct f80 xf_round(struct f80_env *e, struct xf x, bool exact)
+{
+	return f80_round(
+		e, x.neg, x.exp + F80_BIAS, (uint64_t)(x.m >> 64), (uint64_t)x.m | !exact, 64);
+}
+
+/* |x| */
+static struct xf xf_from(struct f80 x)
+{
+	struct xf r = { .neg = false };
+	uint64_t m;
+
+	r.exp = f80_unpack(x, &m) - F80_BIAS;
+	r.m = (u128)m << 64;
+	return r;
+}
+
+/* x as a Q128 number, x < 1 */
+static inline u128 xf_q128(struct xf x)
+{
+	return shr(x.m, (unsigned)(-x.exp - 1));
+}
+
+/* x less, or more, by something too small to see */
+static struct xf xf_below(struct xf x)
+{
+	return xf_norm(x.neg, x.exp, x.m - 1);
+}
+
+static struct xf xf_above(struct xf x)
+{
+	x.m |= 1;
+	return x;
+}
+
+/* c[0] - z * (c[1] - z * (c[2] - ...)), z Q128, c Q127: Q127 */
+static inline u128 poly_alternating(const u128 *c, unsigned n, u128 z)
+{
+	u128 acc = c[n - 1];
+
+	for (unsigned i = n - 1; i-- > 0;)
+		acc = c[i] - mul_hi(z, acc);
+	return acc;
+}
+
+static inline u128 poly_positive(const u128 *c, unsigned n, u128 z)
+{
+	u128 acc = c[n - 1];
+
+	for (unsigned i = n - 1; i-- > 0;)
+		acc = c[i] + mul_hi(z, acc);
+	return acc;
+}
+
+/* ---- FSIN, FCOS, FSINCOS, FPTAN ---- */
+
+/* pi / 2, Q65: exact, as 66-bit pi is */
+#define HALF_PI_Q65 ((u128)3 << 64 | UINT64_C(0x243f6a8885a308d3))
+
+/* |x| = quadrant * pi/2 + r, |r| <= pi/4. x finite, not zero, |x| < 2^63 */
+static unsigned trig_reduce(struct f80 x, struct xf *ret_r)
+{
+	struct xf r = xf_from(x);
+	u128 v, n;
+
+	/* Below 1/4: nothing to reduce; from there on x is a multiple of 2^-65. */
+	if (r.exp < -2) {
+		*ret_r = r;
+		return 0;
+	}
+	v = (r.m >> 64) << (r.exp + 2);
+	n = v / HALF_PI_Q65;
+	v -= n * HALF_PI_Q65;
+	/* v is not 0: 66-bit pi is odd and a multiple of it has more than 64 significant bits. */
+	if (v > HALF_PI_Q65 - v) {
+		*ret_r = xf_norm(true, 62, HALF_PI_Q65 - v);
+		n++;
+	} else {
+		*ret_r = xf_norm(false, 62, v);
+	}
+	return (unsigned)n & 3;
+}
+
+/* r^2, Q128; |r| <= pi/4 */
+static u128 square_q128(struct xf r)
+{
+	return shr(mul_hi(r.m, r.m), (unsigned)(-2 - 2 * r.exp));
+}
+
+static struct xf sin_kernel(struct xf r, u128 z)
+{
+	if (!z)
+		return xf_below(r);
+	return xf_mul_q127(r, poly_alternating(fx_sin, COUNT(fx_sin), z));
+}
+
+static struct xf cos_kernel(u128 z)
+{
+	if (!z)
+		return xf_norm(false, 0, ONE_Q127 - 1);
+	return xf_norm(false, 0, poly_alternating(fx_cos, COUNT(fx_cos), z));
+}
+
+/* What needs no computing: true, with the sine (and tangent) in *ret_sin, the cosine in *ret_cos.
+ */
+static bool trig_special(struct f80_env *e, struct f80 x, struct f80 *ret_sin, struct f80 *ret_cos)
+{
+	struct f80 r;
+
+	if (f80_nan_result(e, x, x, &r)) {
+		*ret_sin = *ret_cos = r;
+		return true;
+	}
+	if (f80_is_inf(x)) {
+		*ret_sin = *ret_cos = f80_invalid(e);
+		return true;
+	}
+	*ret_sin = x;
+	*ret_cos = f80_make(false, F80_BIAS, F80_J);
+	return f80_is_zero(x) || f80_denormal_stop(e, x, x);
+}
+
+bool f80_sincos(struct f80_env *e, struct f80 x, struct f80 *ret_sin, struct f80 *ret_cos)
+{
+	struct f80 s, c;
+	struct xf r, xs, xc;
+	unsigned quadrant;
+	u128 z;
+
+	if (trig_special(e, x, &s, &c)) {
+		if (ret_sin)
+			*ret_sin = s;
+		if (ret_cos)
+			*ret_cos = c;
+		return true;
+	}
+	if (f80_exp(x) >= F80_BIAS + 63)
+		return false;
+	quadrant = trig_reduce(x, &r);
+	z = square_q128(r);
+	if (ret_sin) {
+		xs = quadrant & 1 ? cos_kernel(z) : sin_kernel(r, z);
+		xs.neg ^= (quadrant >> 1) ^ f80_neg(x);
+		*ret_sin = xf_round(e, xs, false);
+	}
+	if (ret_cos) {
+		xc = quadrant & 1 ? sin_kernel(r, z) : cos_kernel(z);
+		xc.neg ^= ((quadrant + 1) >> 1) & 1;
+		/* C1 is that of the result which will be ST(0). */
+		e->flags &= (uint16_t)~SW_C1;
+		*ret_cos = xf_round(e, xc, false);
+	}
+	return true;
+}
+
+bool f80_tan(struct f80_env *e, struct f80 x, struct f80 *ret)
+{
+	struct f80 unused;
+	struct xf r, t;
+	unsigned quadrant;
+	u128 z;
+
+	if (trig_special(e, x, ret, &unused))
+		return true;
+	if (f80_exp(x) >= F80_BIAS + 63)
+		return false;
+	quadrant = trig_reduce(x, &r);
+	z = square_q128(r);
+	if (quadrant & 1) {
+		t = xf_div(cos_kernel(z), sin_kernel(r, z));
+		t.neg = !t.neg;
+	} else {
+		t = z ? xf_div(sin_kernel(r, z), cos_kernel(z)) : xf_above(r);
+	}
+	t.neg ^= f80_neg(x);
+	*ret = xf_round(e, t, false);
+	return true;
+}
+
+/* ---- FPATAN ---- */
+
+/* Angle of a vector on an axis or at infinity, in multiples of pi/4, 0: zero; -1: none of these */
+static int atan2_special(struct f80 y, struct f80 x)
+{
+	bool yi = f80_is_inf(y), xi = f80_is_inf(x);
+
+	if (yi && xi)
+		return f80_neg(x) ? 3 : 1;
+	if (yi)
+		return 2;
+	if (xi || f80_is_zero(y))
+		return f80_neg(x) ? 4 : 0;
+	return f80_is_zero(x) ? 2 : -1;
+}
+
+/*
+ * atan(b / a), 0 < b <= a, as fx_atan_table[k] + *ret_t, k returned. *ret_t is 0 < |t| < 1/64, or m
+ * == 0.
+ */
+static unsigned atan_kernel(struct xf a, struct xf b, struct xf *ret_t)
+{
+	unsigned d = (unsigned)(a.exp - b.exp), k = 0;
+	struct xf t;
+	u128 z;
+
+	if (d <= 6) {
+		u128 q = ((b.m >> 58) >> d) / (a.m >> 64);
+
+		k = ((unsigned)q + 1) >> 1; /* 32 b / a, to nearest */
+	}
+	if (k == 0) {
+		t = xf_div(b, a);
+	} else {
+		/* tan(u - v) = (tan u - tan v) / (1 + tan u tan v), with b / a and k / 32; exact
+		 * but for the division */
+		u128 fa = a.m >> 6, fb = b.m >> 6 >> d;
+		u128 p = 32 * fb, q = k * fa, den = 32 * fa + k * fb;
+
+		if (p == q) {
+			*ret_t = (struct xf){ .m = 0 };
+			return k;
+		}
+		t = xf_div(xf_norm(p < q, 0, p < q ? q - p : p - q), xf_norm(false, 0, den));
+	}
+	z = square_q128(t);
+	*ret_t = z ? xf_mul_q127(t, poly_alternating(fx_atan, COUNT(fx_atan), z)) : xf_below(t);
+	return k;
+}
+
+struct f80 f80_atan2(struct f80_env *e, struct f80 y, struct f80 x)
+{
+	bool neg = f80_neg(y), swap;
+	struct xf a, b, t;
+	struct f80 r;
+	int special;
+	unsigned k;
+	u128 angle;
+
+	if (f80_nan_result(e, y, x, &r))
+		return r;
+	if (f80_denormal_stop(e, y, x))
+		return y;
+	special = atan2_special(y, x);
+	if (special == 0)
+		return f80_zero(neg);
+	if (special > 0)
+		return xf_round(e,
+			xf_norm(neg, 1,
+				special == 3 ? fx_pi - (fx_pi >> 2)
+					     : fx_pi >> (special == 1 ? 2 : special == 2)),
+			false);
+	a = xf_from(x);
+	b = xf_from(y);
+	swap = b.exp > a.exp || (b.exp == a.exp && b.m > a.m);
+	if (swap) {
+		t = a;
+		a = b;
+		b = t;
+	}
+	k = atan_kernel(a, b, &t);
+	if (k == 0 && !swap && !f80_neg(x)) {
+		t.neg = neg;
+		return xf_round(e, t, false);
+	}
+	/* From here on Q126, all of it large. */
+	angle = fx_atan_table[k];
+	if (t.m)
+		angle += t.neg ? 0 - shr(t.m, (unsigned)(1 - t.exp))
+			       : shr(t.m, (unsigned)(1 - t.exp));
+	if (swap)
+		angle = (fx_pi >> 1) - angle;
+	if (f80_neg(x))
+		angle = fx_pi - angle;
+	return xf_round(e, xf_norm(neg, 1, angle), false);
+}
+
+/* ---- F2XM1 ---- */
+
+/* |x| < 1/64: the series of e^y - 1, y = x ln 2 */
+static struct xf exp2m1_small(struct xf x, bool neg)
+{
+	struct xf y = xf_norm(neg, x.exp, mul_hi(x.m, fx_ln2));
+	u128 u = xf_q128(y);
+
+	return xf_mul_q127(y, neg ? poly_alternating(fx_exp, COUNT(fx_exp), u)
+				  : poly_positive(fx_exp, COUNT(fx_exp), u));
+}
+
+/* 2^f, 1 <= result < 2, Q127; f Q112, 0 <= f < 1 */
+static u128 exp2_frac(u128 f)
+{
+	u128 t = fx_exp2_table[(unsigned)(f >> 106)];
+	u128 u = mul_hi((f & (((u128)1 << 106) - 1)) << 16, fx_ln2);
+	u128 w = mul_hi(u, poly_positive(fx_exp, COUNT(fx_exp), u));
+
+	return t + (mul_hi(t, w) << 1);
+}
+
+/* 1/64 <= |x| < 2^15. Beyond |x| = 1, where the manual defines nothing, still 2^x - 1. */
+static struct xf exp2m1_large(struct xf x, bool neg, bool *ret_exact)
+{
+	u128 q = (x.m >> 64) << (49 + x.exp); /* Q112 */
+	u128 f = q & (((u128)1 << 112) - 1), v;
+	int n = (int)(q >> 112);
+
+	if (neg) {
+		n = -n;
+		if (f) {
+			f = ((u128)1 << 112) - f;
+			n--;
+		}
+	}
+	v = exp2_frac(f);
+	*ret_exact = f == 0 && n >= -64 && n <= 64;
+	/* v * 2^n - 1 */
+	if (n >= 0)
+		return xf_norm(false, n, v - shr(ONE_Q127, (unsigned)n));
+	v = shr(v, (unsigned)(-n - 1)); /* Q128 */
+	return xf_norm(true, -1, v ? 0 - v : ~(u128)0);
+}
+
+struct f80 f80_2xm1(struct f80_env *e, struct f80 x)
+{
+	bool neg = f80_neg(x), exact = false;
+	struct xf a;
+	struct f80 r;
+
+	if (f80_nan_result(e, x, x, &r))
+		return r;
+	if (f80_is_zero(x) || f80_denormal_stop(e, x, x))
+		return x;
+	if (f80_is_inf(x))
+		return neg ? f80_make(true, F80_BIAS, F80_J) : x;
+	a = xf_from(x);
+	if (a.exp < -6)
+		a = exp2m1_small(a, neg);
+	else if (a.exp < 15)
+		a = exp2m1_large(a, neg, &exact);
+	else if (neg)
+		a = (struct xf){ .m = ~(u128)0, .exp = -1, .neg = true };
+	else
+		a.exp = 1 << 17;
+	return xf_round(e, a, exact);
+}
+
+/* ---- FYL2X, FYL2XP1 ---- */
+
+/* ln(1 + s) / ln 2 for a small x of magnitude s (Q128) and the same in floating form */
+static struct xf log2_1p_small(struct xf x, u128 s)
+{
+	struct xf r = xf_mul_q127(x, x.neg ? poly_positive(fx_inv, COUNT(fx_inv), s)
+					   : poly_alternating(fx_inv, COUNT(fx_inv), s));
+
+	return xf_mul_q127(r, fx_log2e);
+}
+
+/* log2(m * 2^exp), m Q127, 1 <= m < 2, the number not 1 */
+static struct xf log2_kernel(int exp, u128 m)
+{
+	unsigned j = (unsigned)(m >> 120) & 127;
+	__int128 total, frac = (__int128)fx_log2_table[j];
+	bool neg;
+	u128 s, w;
+
+	if (j >= 53)
+		exp++;
+	/* m * recip / 256 = 1 + r, exact for 64-bit operands; s = |r|, Q128 */
+	if (j == 0) {
+		neg = false;
+		s = m << 1;
+	} else if (j >= 126) {
+		neg = true;
+		s = 0 - m;
+	} else {
+		w = (m >> 8) * fx_recip[j];
+		neg = w < ONE_Q127;
+		s = (neg ? ONE_Q127 - w : w - ONE_Q127) << 1;
+	}
+	if (exp == 0 && (j == 0 || j >= 126))
+		return log2_1p_small(xf_norm(neg, -1, s), s);
+
+	w = mul_hi(s, neg ? poly_positive(fx_inv, COUNT(fx_inv), s)
+			  : poly_alternating(fx_inv, COUNT(fx_inv), s));
+	w = mul_hi(w, fx_log2e) << 1; /* Q127 */
+	frac += neg ? -(__int128)w : (__int128)w;
+	if (exp == 0)
+		return xf_norm(frac < 0, 0, frac < 0 ? 0 - (u128)frac : (u128)frac);
+	total = (__int128)exp * ((__int128)1 << 111) + (frac >> 16);
+	return xf_norm(total < 0, 16, total < 0 ? 0 - (u128)total : (u128)total);
+}
+
+static struct f80 times_y(struct f80_env *e, struct xf l, struct f80 y, bool exact)
+{
+	struct xf f = xf_from(y);
+
+	f = xf_norm(l.neg != f80_neg(y), l.exp + f.exp + 1, mul_hi(l.m, f.m));
+	return xf_round(e, f, exact);
+}
+
+/*
+ * y * L where L = log2 of something is a zero (log_sign: its sign) or an infinity: the special
+ * cases of both tables of the SDM. pole: the argument of the logarithm is 0, whose infinity is a
+ * division by zero.
+ */
+static struct f80 yl2_special(
+	struct f80_env *e, struct f80 y, bool log_neg, bool log_inf, bool pole)
+{
+	bool neg = log_neg != f80_neg(y);
+
+	if (log_inf) {
+		if (f80_is_zero(y))
+			return f80_invalid(e);
+		if (pole && !f80_is_inf(y)) {
+			e->flags = SW_ZE;
+			return f80_inf(neg);
+		}
+		f80_denormal_stop(e, y, y);
+		return f80_inf(neg);
+	}
+	if (f80_is_inf(y))
+		return f80_invalid(e);
+	f80_denormal_stop(e, y, y);
+	return f80_zero(neg);
+}
+
+struct f80 f80_yl2x(struct f80_env *e, struct f80 x, struct f80 y)
+{
+	bool below_one;
+	struct xf a;
+	struct f80 r;
+
+	if (f80_nan_result(e, y, x, &r))
+		return r;
+	if (f80_is_zero(x))
+		return yl2_special(e, y, true, true, true);
+	if (f80_neg(x))
+		return f80_invalid(e);
+	if (f80_is_inf(x))
+		return yl2_special(e, y, false, true, false);
+	if (x.se == F80_BIAS && x.m == F80_J)
+		return yl2_special(e, y, false, false, false);
+	if (f80_denormal_stop(e, x, y))
+		return y;
+	below_one = f80_exp(x) < F80_BIAS;
+	if (f80_is_inf(y))
+		return f80_inf(below_one != f80_neg(y));
+	if (f80_is_zero(y))
+		return f80_zero(below_one != f80_neg(y));
+	a = xf_from(x);
+	return times_y(e, log2_kernel(a.exp, a.m), y, a.m == ONE_Q127);
+}
+
+/* log2(1 + x), x finite, not zero, > -1 */
+static struct xf log2_1p(struct xf x, bool neg, bool *ret_exact)
+{
+	int exp = 0;
+	u128 m;
+
+	*ret_exact = false;
+	x.neg = neg;
+	if (x.exp < -7)
+		return log2_1p_small(x, xf_q128(x));
+	if (neg) {
+		m = 0 - xf_q128(x);
+		exp = -1 - clz128(m);
+		m <<= clz128(m);
+	} else if (x.exp < 0) {
+		m = ONE_Q127 + (x.m >> -x.exp);
+	} else {
+		exp = x.exp;
+		m = x.m + shr(ONE_Q127, (unsigned)exp);
+		if (m < x.m) { /* carry: 2 <= m < 4 */
+			m = m >> 1 | ONE_Q127;
+			exp++;
+		}
+	}
+	*ret_exact = m == ONE_Q127 && x.exp < 128;
+	return log2_kernel(exp, m);
+}
+
+struct f80 f80_yl2xp1(struct f80_env *e, struct f80 x, struct f80 y)
+{
+	bool neg = f80_neg(x), exact;
+	struct f80 r;
+	struct xf l;
+
+	if (f80_nan_result(e, y, x, &r))
+		return r;
+	if (f80_is_zero(x))
+		return yl2_special(e, y, neg, false, false);
+	/* Below -1 the manual defines nothing; the logarithm of a negative number is invalid. */
+	if (neg && f80_exp(x) >= F80_BIAS) {
+		if (f80_exp(x) > F80_BIAS || x.m != F80_J)
+			return f80_invalid(e);
+		return yl2_special(e, y, true, true, true);
+	}
+	if (f80_is_inf(x))
+		return yl2_special(e, y, false, true, false);
+	if (f80_denormal_stop(e, x, y))
+		return y;
+	if (f80_is_inf(y))
+		return f80_inf(neg != f80_neg(y));
+	if (f80_is_zero(y))
+		return f80_zero(neg != f80_neg(y));
+	l = log2_1p(xf_from(x), neg, &exact);
+	return times_y(e, l, y, exact);
+}
