@@ -1,22 +1,24 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Handlers of the system instructions, I/O, flags and far transfers (SDM vol. 2, vol. 3 ch. 2, 5, 6, 7). Rows of
- * insn.def name them. Handlers marked "sets eip" are control transfers in the sense of insn.h; all others let the engine
- * add in->len.
+ * Handlers of the system instructions, I/O, flags and far transfers (SDM vol. 2, vol. 3 ch. 2, 5,
+ * 6, 7). Rows of insn.def name them. Handlers marked "sets eip" are control transfers in the sense
+ * of insn.h; all others let the engine add in->len.
  */
 #ifndef DEJAVM_OP_SYSTEM_H
 #define DEJAVM_OP_SYSTEM_H
 
 #include "cpu.h"
 
-/* Segment registers. op_push_seg, op_pop_seg: in->imm2 = enum seg; mov: in->reg = enum seg, ModRM r/m is the operand. */
+/* Segment registers. op_push_seg, op_pop_seg: in->imm2 = enum seg; mov: in->reg = enum seg, ModRM
+ * r/m is the operand. */
 void op_push_seg(struct cpu *cpu, const struct insn *in);
 void op_pop_seg(struct cpu *cpu, const struct insn *in);
 void op_mov_from_seg(struct cpu *cpu, const struct insn *in); /* 8C: r/m from Sreg */
 void op_mov_to_seg(struct cpu *cpu, const struct insn *in);   /* 8E: Sreg from r/m */
-void op_lds(struct cpu *cpu, const struct insn *in);	      /* LDS LES LSS LFS LGS; in->imm2 = enum seg */
+void op_lds(struct cpu *cpu, const struct insn *in); /* LDS LES LSS LFS LGS; in->imm2 = enum seg */
 
-/* Far transfers: set eip. in->imm offset, in->imm2 selector; mem: insn_ea(). ret_far_imm: in->imm bytes. */
+/* Far transfers: set eip. in->imm offset, in->imm2 selector; mem: insn_ea(). ret_far_imm: in->imm
+ * bytes. */
 void op_jmp_far_imm(struct cpu *cpu, const struct insn *in);
 void op_jmp_far_mem(struct cpu *cpu, const struct insn *in);
 void op_call_far_imm(struct cpu *cpu, const struct insn *in);
@@ -39,7 +41,8 @@ void op_cli(struct cpu *cpu, const struct insn *in);
 void op_sti(struct cpu *cpu, const struct insn *in);
 void op_hlt(struct cpu *cpu, const struct insn *in); /* halts after it has retired */
 
-/* Port I/O: in->opsize 1, 2, 4. imm forms: port in->imm & 0xff. (INS and OUTS: string ops, with cpu_check_io.) */
+/* Port I/O: in->opsize 1, 2, 4. imm forms: port in->imm & 0xff. (INS and OUTS: string ops, with
+ * cpu_check_io.) */
 void op_in_imm(struct cpu *cpu, const struct insn *in);
 void op_in_dx(struct cpu *cpu, const struct insn *in);
 void op_out_imm(struct cpu *cpu, const struct insn *in);
