@@ -74,6 +74,11 @@ struct io_ops {
 	uint64_t (*read)(struct device *dev, uint64_t addr, unsigned size);
 	void (*write)(struct device *dev, uint64_t addr, unsigned size, uint64_t val);
 	unsigned max_size;
+	/*
+	 * Ports only: narrower accesses are not for this range (0 and 1: all are). What they
+	 * mean is another range's: 0xCF9 lies in the middle of the dword register 0xCF8.
+	 */
+	unsigned min_size;
 };
 /* Handles for ranges that move (PCI BARs, PM base): io_unmap by the same handle. Return 0 or -EBUSY/-ENOSPC with *err. */
 int io_map(struct device *dev, uint32_t base, uint32_t len, const struct io_ops *ops, struct error *err);

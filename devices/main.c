@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * dejavm-devices: the process around the machine. Set-up from Welcome, and the loop that serves the
+ * bus.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "bus_server.h"
+#include "control.pb-c.h"
+#include "log.h"
+#include "proc.h"
+
+/* A spin round trip costs a third of a microsecond, a sleeping one twenty: spinning pays while the
+ * vCPU is quick to ask again. */
+#define SPIN_MAX_NS  (50 * 1000)
+#define SPIN_MIN_NS  (2 * 1000)
+#define WAIT_STEP_NS (1000 * 1000 * 1000LL)
+
+struct devices {
+	struct proc proc;
+	struct chan bus_chan, seq_chan;
+	struct seq_client seq;
+	struct bus_server server;
+	struct machine *machine;
+	struct machine_config cfg;
+	int64_t spin_ns;
+	uint8_t in[BUS_DATA_MAX], out[BUS_DATA_MAX];
+};
+
+/* ---- what the machine needs of the process ---- */
+
+static void host_output(void *opaque, int stream, const void *buf, size_t len)
+{
+	struct devices *d = opaque;
+	struct error err = ERROR_INIT;
+
+	if (seq_output(&d->seq, (unsigned)stream, buf, len, &err) < 0)
+		proc_fatal(&d->proc, "%s", err.msg);
+}
+
+static void host_credit(void *opaque, int stream, uint32_t len)
+{
+	struct devices *d = opaque;
+	struct error err = ERROR_INIT;
+
+	if (seq_credit(&d->seq, (unsigned)stream, len, &err) < 0)
+		proc_fatal(&d->proc, "%s", err.msg);
+}
+
+static int64_t host_clock_ns(void *opaque)
+{
+	struct devices *d = opaque;
+	struct error err = ERROR_INIT;
+	int64_t ns = 0;
+
+	if (seq_clock(&d->seq, SEQ_CLOCK_HOST, &ns, &err) < 0)
+		proc_fatal(&d->proc, "%s", err.msg);
+	return ns;
+}
+
+/* The vCPU takes its time: let go of what we kept back. */
+static void before_sleep(void *opaque)
+{
+	struct devices *d = opaque;
+	struct error err = ERROR_INIT;
+
+	if (seq_flush(&d->seq, &err) < 0)
+		proc_fatal(&d->proc, "%s", err.msg);
+}
+
+/* ---- set-up ---- */
+
+static void *map_or_die(struct proc *p, const char *name, bool writable, size_t need)
+{
+	struct error err = ERROR_INIT;
+	void *m = proc_map_min(p, name, writable, need, &err);
+
+	if (!m)
+		proc_fatal(p, "%s", err.msg);
+	return m;
+}
+
+/*
+ * A file's bytes, copied: what a mapping shows may change under our feet, and a reset must load the
+ * same again. An absent segment is an absent file.
+ */
+static struct blob read_file(struct proc *p, const char *segment, const char *name)
+{
+	int fd = proc_segment_fd(p, segment);
+	struct blob b = { .name = name && *name ? name : segment };
+	struct stat st;
+	uint8_t *buf;
+
+	if (fd < 0)
+		return b;
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size > (off_t)MACHINE_RAM_MAX)
+		proc_fatal(p, "%s %s: expected a regular file of less than 3 GiB", segment, b.name);
+	buf = malloc((size_t)st.st_size + 1);
+	if (!buf)
+		proc_fatal(p, "%s %s: no memory for %lld bytes", segment, b.name,
+			(long long)st.st_size);
+	while (b.len < (size_t)st.st_size) {
+		ssize_t n = pread(fd, buf + b.len, (size_t)st.st_size - b.len, (off_t)b.len);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			proc_fatal(p, "%s %s: read %zu bytes of %lld: %s", segment, b.name, b.len,
+				(long long)st.st_size, n < 0 ? strerror(errno) : "end of file");
+		b.len += (size_t)n;
+	}
+	b.data = buf;
+	return b;
+}
+
+static void config_fill(struct devices *d, const Dejavm__MachineConfig *mc)
+{
+	struct machine_config *c = &d->cfg;
+	struct proc *p = &d->proc;
+	const struct proc_segment *rom = proc_segment(p, "rom");
+
+	c->ram_bytes = mc->ram_bytes;
+	c->ram = map_or_die(p, "ram", true, mc->ram_bytes);
+	c->rom_len = rom ? rom->len : 0;
+	c->rom = map_or_die(p, "rom", true, c->rom_len);
+	c->memmap = map_or_die(p, "memmap", true, sizeof(*c->memmap));
+	c->shift = mc->shift;
+	c->has_rtc_base = mc->has_rtc_base;
+	c->rtc_base_s = mc->rtc_base_s;
+	c->no_reboot = mc->no_reboot;
+	c->append = mc->append;
+	c->kernel = read_file(p, "kernel", mc->kernel_name);
+	c->initrd = read_file(p, "initrd", mc->initrd_name);
+	c->bios = read_file(p, "bios", mc->bios_name);
+	for (size_t i = 0; i < mc->n_streams; i++) {
+		const Dejavm__StreamConfig *s = mc->streams[i];
+
+		if (s->number >= MACHINE_STREAMS)
+			proc_fatal(
+				p, "character stream %u: at most %d", s->number, MACHINE_STREAMS);
+		c->stream_name[s->number] = s->name;
+		if (s->number >= c->n_streams)
+			c->n_streams = s->number + 1;
+	}
+	for (unsigned i = 0; i < c->n_streams; i++)
+		if (!c->stream_name[i])
+			proc_fatal(p, "character stream %u is missing from the configuration", i);
+}
+
+static struct device_spec *specs_make(struct proc *p, const Dejavm__MachineConfig *mc)
+{
+	struct device_spec *specs = calloc(mc->n_devices + 1, sizeof(*specs));
+
+	for (size_t i = 0; specs && i < mc->n_devices; i++) {
+		const Dejavm__DeviceConfig *dc = mc->devices[i];
+		struct prop_value *props = calloc(dc->n_props + 1, sizeof(*props));
+
+		if (!props)
+			proc_fatal(p, "no memory");
+		for (size_t k = 0; k < dc->n_props; k++)
+			props[k] = (struct prop_value){ dc->props[k]->key, dc->props[k]->value };
+		specs[i] = (struct device_spec){ dc->driver, dc->id, props, (unsigned)dc->n_props,
+			(int)dc->stream - 1 };
+	}
+	if (!specs)
+		proc_fatal(p, "no memory");
+	return specs;
+}
+
+static void channels_open(struct devices *d, struct machine_page *page)
+{
+	const struct chan_geometry bus = { BUS_NSLOTS, BUS_ARENA_LEN, BUS_NSLOTS, BUS_ARENA_LEN };
+	const struct chan_geometry seq = { SEQ_NSLOTS, SEQ_ARENA_LEN, SEQ_NSLOTS, SEQ_ARENA_LEN };
+	struct proc *p = &d->proc;
+	struct error err = ERROR_INIT;
+
+	if (proc_chan(p, &d->bus_chan, "bus", false, &bus, "devices", "vcpu", &err) < 0 ||
+		proc_chan(p, &d->seq_chan, "seq", true, &seq, "devices", "replaylog", &err) < 0 ||
+		seq_client_init(&d->seq, &d->seq_chan, page, d->cfg.n_streams, &err) < 0)
+		proc_fatal(p, "%s", err.msg);
+	d->bus_chan.before_sleep = before_sleep;
+	d->bus_chan.before_sleep_opaque = d;
+	d->spin_ns = SPIN_MAX_NS;
+}
+
+static void setup(struct devices *d)
+{
+	const Dejavm__MachineConfig *mc = d->proc.welcome->machine;
+	struct machine_host host = { d, host_output, host_credit, host_clock_ns };
+	struct machine_page *page = map_or_die(&d->proc, "machine", true, sizeof(*page));
+	struct cpu_state_page *cpu = map_or_die(&d->proc, "cpustate", false, sizeof(*cpu));
+	struct error err = ERROR_INIT;
+	struct device_spec *specs;
+
+	if (!mc)
+		proc_fatal(&d->proc, "the hub sent no machine configuration");
+	if (mc->digest_log2 < 10 || mc->digest_log2 > 62)
+		proc_fatal(&d->proc, "a digest each 2^%u instructions: expected 2^10 to 2^62",
+			mc->digest_log2);
+	config_fill(d, mc);
+	channels_open(d, page);
+	specs = specs_make(&d->proc, mc);
+	d->machine = machine_new(&d->cfg, &host, &err);
+	if (!d->machine || board_build(d->machine, specs, (unsigned)mc->n_devices, &err) < 0)
+		proc_fatal(&d->proc, "%s", err.msg);
+	bus_server_init(&d->server, d->machine, &d->seq, cpu, page, mc->digest_log2);
+}
+
+/* Talks to the sequencer, so that it comes after Ready: replaylog may be waiting for its own peers.
+ */
+static void power_on(struct devices *d)
+{
+	struct error err = ERROR_INIT;
+
+	if (seq_init(&d->seq, &err) < 0)
+		proc_fatal(&d->proc, "%s", err.msg);
+	machine_reset(d->machine);
+}
+
+/* ---- the loop ---- */
+
+static void bus_fail(struct devices *d, int r)
+{
+	const char *why = chan_error(&d->bus_chan);
+
+	proc_fatal(&d->proc, "bus to vcpu: %s", why ? why : strerror(-r));
+}
+
+static void wait_request(struct devices *d)
+{
+	uint64_t sleeps = d->bus_chan.n_sleeps;
+	int r;
+
+	/* Time-outs only so that the wait is never for ever; a dead vCPU is the hub's to notice. */
+	do
+		r = chan_wait(&d->bus_chan, d->spin_ns, WAIT_STEP_NS, -1);
+	while (r == -ETIMEDOUT);
+	if (r < 0)
+		bus_fail(d, r);
+	if (d->bus_chan.n_sleeps != sleeps)
+		d->spin_ns = d->spin_ns / 2 > SPIN_MIN_NS ? d->spin_ns / 2 : SPIN_MIN_NS;
+	else if (d->spin_ns < SPIN_MAX_NS)
+		d->spin_ns = d->spin_ns * 2 < SPIN_MAX_NS ? d->spin_ns * 2 : SPIN_MAX_NS;
+}
+
+static void reply_send(struct devices *d, const struct bus_rep *rep, uint32_t len)
+{
+	union slot s;
+	int r;
+
+	memset(&s, 0, sizeof(s));
+	memcpy(&s, rep, sizeof(*rep));
+	r = chan_send(&d->bus_chan, &s, d->out, len, WAIT_STEP_NS);
+	if (r < 0)
+		bus_fail(d, r);
+}
+
+static void serve_one(struct devices *d)
+{
+	struct error err = ERROR_INIT;
+	struct bus_req rq;
+	struct bus_rep rep;
+	union slot s;
+	uint32_t len;
+	int r;
+
+	wait_request(d);
+	r = chan_recv(&d->bus_chan, &s, d->in, sizeof(d->in));
+	if (r < 0)
+		bus_fail(d, r);
+	memcpy(&rq, &s, sizeof(rq));
+	if (!chan_empty(&d->bus_chan))
+		proc_fatal(&d->proc, "vcpu sent a request while one was open");
+	r = bus_server_request(&d->server, &rq, d->in, rq.hdr.data_len, &rep, d->out, &len, &err);
+	if (r < 0)
+		proc_fatal(&d->proc, "%s", err.msg);
+	reply_send(d, &rep, len);
+}
+
+static void on_control(void *opaque, const Dejavm__Control *msg)
+{
+	/* All that must not be lost has been sent: the log is replaylog's, and output goes before
+	 * the end is told. */
+	if (msg->msg_case == DEJAVM__CONTROL__MSG_QUIT)
+		_exit(0);
+}
+
+int main(int argc, char **argv)
+{
+	static struct devices d;
+	struct error err = ERROR_INIT;
+
+	if (proc_start(&d.proc, "devices", argc, argv, &err) < 0)
+		log_fatal("%s", err.msg);
+	setup(&d);
+	if (proc_run_control(&d.proc, on_control, &d) < 0)
+		proc_fatal(&d.proc, "cannot start the control thread");
+	if (proc_sandbox(&d.proc, &err) < 0)
+		proc_fatal(&d.proc, "%s", err.msg);
+	power_on(&d);
+	proc_ready(&d.proc);
+	for (;;)
+		serve_one(&d);
+}
