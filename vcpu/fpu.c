@@ -95,7 +95,7 @@ static const struct fpu_row reg_rows[8][8] = {
 		{ fpu_op_fld_st, 0, 0 },
 		{ fpu_op_fxch, 0, 0 },
 		{ NULL, 0, 0 }, /* D9 D0: one_rows */
-		{ fpu_op_fst_st, 1, 0 },
+		{ fpu_op_fst_st, 2, 0 },
 		{ fpu_op_d9_sign, 0, 0 },
 		{ fpu_op_const, 0, 0 },
 		{ fpu_op_d9_f0, 0, 0 },

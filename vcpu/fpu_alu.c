@@ -80,12 +80,15 @@ static const uint16_t order_cc[4] = {
 	[F80_UNORDERED] = SW_C0 | SW_C2 | SW_C3,
 };
 
-/* An unmasked exception leaves the condition codes and the stack as they were. */
+/* An unmasked exception keeps the stack as it was; the condition codes are set all the same
+ * (docs/x87.md). */
 static void compare_done(struct fpu *f, unsigned flags, enum f80_order o, unsigned how)
 {
-	if (!fpu_commit(f, flags))
-		return;
+	bool ok = fpu_commit(f, flags);
+
 	f->sw = (uint16_t)((f->sw & ~(SW_C0 | SW_C2 | SW_C3)) | order_cc[o]);
+	if (!ok)
+		return;
 	if (how & FPU_COM_POP)
 		fpu_pop(f);
 	if (how & FPU_COM_POP2)
@@ -140,10 +143,9 @@ void fpu_op_comi(struct fpu_op *op)
 	struct fpu *f = op->f;
 
 	fpu_note(op);
-	if (!fpu_commit(f, f->env.flags))
-		return;
+	/* As with the others, the flags are set even if the exception is not masked. */
 	flags_set_arith(op->cpu, fl[o]);
-	if (op->arg & FPU_COM_POP)
+	if (fpu_commit(f, f->env.flags) && (op->arg & FPU_COM_POP))
 		fpu_pop(f);
 }
 
@@ -261,16 +263,17 @@ static void fprem(struct fpu *f, bool nearest)
 {
 	struct f80_env *e = &f->env;
 	struct f80 r = f80_indefinite();
-	unsigned cc = 0;
+	/* No quotient (an operand is special): C0 and C3 stay, C2 says that nothing is left to do.
+	 */
+	unsigned cc = f->sw & (SW_C0 | SW_C3);
 
 	if (fpu_is_empty(f, 0) || fpu_is_empty(f, 1))
 		e->flags = FPU_UNDERFLOW;
 	else
 		r = f80_rem(e, fpu_st(f, 0), fpu_st(f, 1), nearest, &cc);
-	if (!fpu_commit(f, e->flags))
-		return;
+	if (fpu_commit(f, e->flags))
+		fpu_set_st(f, 0, r);
 	f->sw = (uint16_t)((f->sw & ~(SW_C0 | SW_C2 | SW_C3)) | cc);
-	fpu_set_st(f, 0, r);
 }
 
 /* FYL2X, FPATAN, FYL2XP1: ST0 and ST1 to ST1, pop. FSCALE: to ST0. */

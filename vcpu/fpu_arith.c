@@ -37,12 +37,14 @@ static struct f80 round_overflow(
 
 	e->flags |= SW_OE;
 	if (!(e->masks & SW_OE)) {
+		exp -= F80_WRAP;
+		/* Only FSCALE can go so far. */
+		if (exp >= F80_EMAX) {
+			e->flags |= SW_PE | SW_C1;
+			return f80_inf(neg);
+		}
 		if (lo)
 			e->flags |= SW_PE | (up ? SW_C1 : 0);
-		exp -= F80_WRAP;
-		/* Only FSCALE can go that far. */
-		if (exp >= F80_EMAX)
-			return f80_inf(neg);
 		return f80_make(neg, (unsigned)exp, m);
 	}
 	e->flags |= SW_PE | (to_inf ? SW_C1 : 0);
@@ -73,12 +75,14 @@ static struct f80 round_underflow(
 	tiny = uexp < 1;
 	if (tiny && !(e->masks & SW_UE)) {
 		e->flags |= SW_UE;
+		/* Only FSCALE can go so far. */
+		if (uexp + F80_WRAP < 1) {
+			e->flags |= SW_PE;
+			return f80_zero(neg);
+		}
 		if (ulo)
 			e->flags |= SW_PE | (up ? SW_C1 : 0);
 		uexp += F80_WRAP;
-		/* Only FSCALE can go that far. */
-		if (uexp < 1)
-			return f80_zero(neg);
 		return f80_make(neg, (unsigned)uexp, um);
 	}
 

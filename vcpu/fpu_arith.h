@@ -173,7 +173,8 @@ struct f80 f80_rndint(struct f80_env *e, struct f80 a);
 struct f80 f80_scale(struct f80_env *e, struct f80 a, struct f80 b);
 /* *ret_exp: the exponent as a real, *ret_sig: the significand */
 void f80_extract(struct f80_env *e, struct f80 a, struct f80 *ret_exp, struct f80 *ret_sig);
-/* *ret_cc: C0 C3 C1 quotient bits, C2 if the reduction is partial. nearest: FPREM1 */
+/* *ret_cc: C0 C3 C1 quotient bits, C2 if the reduction is partial; untouched if there is no
+ * quotient. nearest: FPREM1 */
 struct f80 f80_rem(struct f80_env *e, struct f80 a, struct f80 b, bool nearest, unsigned *ret_cc);
 
 /* ---- conversion (fpu_conv.c) ---- */

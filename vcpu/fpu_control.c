@@ -123,9 +123,10 @@ void fpu_op_ffree(struct fpu_op *op)
 	struct fpu *f = op->f;
 
 	fpu_note(op);
+	fpu_commit(f, 0);
 	f->empty |= (uint8_t)(1u << fpu_phys(f, op->rm));
 	if (op->arg)
-		f->top = (f->top + 1) & 7;
+		fpu_pop(f);
 }
 
 void fpu_op_fstp(struct fpu_op *op)

@@ -59,7 +59,10 @@ void fpu_op_load(struct fpu_op *op)
 		e->flags = SW_IE;
 		v = f80_quiet(v);
 	}
-	if (fpu_commit(f, e->flags))
+	/* A denormal is loaded even when DE is not masked: nothing of the operand is lost
+	 * (docs/x87.md). */
+	fpu_commit(f, e->flags);
+	if (!fpu_unmasked(f, e->flags, SW_IE))
 		fpu_push(f, v);
 }
 
@@ -130,11 +133,11 @@ void fpu_op_fld_st(struct fpu_op *op)
 	struct fpu *f = op->f;
 
 	fpu_note(op);
-	if (!fpu_is_empty(f, 7)) {
-		if (fpu_commit(f, FPU_OVERFLOW))
-			fpu_push(f, f80_indefinite());
-	} else if (fpu_is_empty(f, op->rm)) {
+	if (fpu_is_empty(f, op->rm)) {
 		if (fpu_commit(f, FPU_UNDERFLOW))
+			fpu_push(f, f80_indefinite());
+	} else if (!fpu_is_empty(f, 7)) {
+		if (fpu_commit(f, FPU_OVERFLOW))
 			fpu_push(f, f80_indefinite());
 	} else {
 		struct f80 v = fpu_st(f, op->rm);
@@ -149,7 +152,10 @@ void fpu_op_fst_st(struct fpu_op *op)
 	struct fpu *f = op->f;
 
 	fpu_note(op);
-	if (fpu_is_empty(f, 0)) {
+	if (fpu_is_empty(f, 0) && op->arg == 2) {
+		/* FSTP1 never underflows: an empty ST0 is just popped. */
+		fpu_commit(f, 0);
+	} else if (fpu_is_empty(f, 0)) {
 		if (!fpu_commit(f, FPU_UNDERFLOW))
 			return;
 		fpu_set_st(f, op->rm, f80_indefinite());
@@ -229,7 +235,7 @@ void fpu_op_fcmov(struct fpu_op *op)
 			fpu_set_st(f, 0, f80_indefinite());
 		return;
 	}
-	fpu_commit(f, 0);
+	/* C1 stays as it was. */
 	if (set != (op->arg >= 4))
 		fpu_set_st(f, 0, fpu_st(f, op->rm));
 }

@@ -19,8 +19,7 @@ enum f80_order f80_compare(struct f80_env *e, struct f80 a, struct f80 b, bool q
 		e->flags = !quiet || f80_is_snan(a) || f80_is_snan(b) ? SW_IE : 0;
 		return F80_UNORDERED;
 	}
-	if (f80_denormal_stop(e, a, b))
-		return F80_UNORDERED;
+	f80_denormal_stop(e, a, b);
 	if (f80_is_zero(a) && f80_is_zero(b))
 		return F80_EQ;
 	if (f80_is_zero(a))
@@ -148,12 +147,14 @@ struct f80 f80_rem(struct f80_env *e, struct f80 a, struct f80 b, bool nearest, 
 	int ea, eb, d;
 	u128 n;
 
-	*ret_cc = 0;
 	if (f80_nan_result(e, a, b, &r))
 		return r;
 	if (f80_is_inf(a) || f80_is_zero(b))
 		return f80_invalid(e);
-	if (f80_denormal_stop(e, a, b) || f80_is_zero(a))
+	if (f80_denormal_stop(e, a, b))
+		return a;
+	*ret_cc = 0;
+	if (f80_is_zero(a))
 		return a;
 	ea = f80_unpack(a, &ma);
 	if (f80_is_inf(b))

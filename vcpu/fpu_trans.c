@@ -60,6 +60,12 @@ static inline struct xf xf_mul_q127(struct xf a, u128 c)
 	return xf_norm(a.neg, a.exp + 1, mul_hi(a.m, c));
 }
 
+/* The same for c < 1, even where it has been rounded to 1. */
+static inline struct xf xf_mul_below(struct xf a, u128 c)
+{
+	return c < ONE_Q127 ? xf_mul_q127(a, c) : xf_norm(a.neg, a.exp, a.m - 1);
+}
+
 /* One step of long division, base 2^64: floor(rem * 2^64 / b), rem < b, b's top bit set. rem
  * becomes the remainder. */
 static uint64_t div_digit(u128 *rem, u128 b)
@@ -118,18 +124,6 @@ static inline u128 xf_q128(struct xf x)
 	return shr(x.m, (unsigned)(-x.exp - 1));
 }
 
-/* x less, or more, by something too small to see */
-static struct xf xf_below(struct xf x)
-{
-	return xf_norm(x.neg, x.exp, x.m - 1);
-}
-
-static struct xf xf_above(struct xf x)
-{
-	x.m |= 1;
-	return x;
-}
-
 /* c[0] - z * (c[1] - z * (c[2] - ...)), z Q128, c Q127: Q127 */
 static inline u128 poly_alternating(const u128 *c, unsigned n, u128 z)
 {
@@ -186,16 +180,14 @@ static u128 square_q128(struct xf r)
 
 static struct xf sin_kernel(struct xf r, u128 z)
 {
-	if (!z)
-		return xf_below(r);
-	return xf_mul_q127(r, poly_alternating(fx_sin, COUNT(fx_sin), z));
+	return xf_mul_below(r, poly_alternating(fx_sin, COUNT(fx_sin), z));
 }
 
 static struct xf cos_kernel(u128 z)
 {
-	if (!z)
-		return xf_norm(false, 0, ONE_Q127 - 1);
-	return xf_norm(false, 0, poly_alternating(fx_cos, COUNT(fx_cos), z));
+	u128 p = poly_alternating(fx_cos, COUNT(fx_cos), z);
+
+	return xf_norm(false, 0, p < ONE_Q127 ? p : ONE_Q127 - 1);
 }
 
 /* What needs no computing: true, with the sine (and tangent) in *ret_sin, the cosine in *ret_cos.
@@ -267,7 +259,8 @@ bool f80_tan(struct f80_env *e, struct f80 x, struct f80 *ret)
 		t = xf_div(cos_kernel(z), sin_kernel(r, z));
 		t.neg = !t.neg;
 	} else {
-		t = z ? xf_div(sin_kernel(r, z), cos_kernel(z)) : xf_above(r);
+		/* For a tiny r the quotient is r, or just below; the tangent is above. */
+		t = r.exp < -61 ? r : xf_div(sin_kernel(r, z), cos_kernel(z));
 	}
 	t.neg ^= f80_neg(x);
 	*ret = xf_round(e, t, false);
@@ -320,7 +313,7 @@ static unsigned atan_kernel(struct xf a, struct xf b, struct xf *ret_t)
 		t = xf_div(xf_norm(p < q, 0, p < q ? q - p : p - q), xf_norm(false, 0, den));
 	}
 	z = square_q128(t);
-	*ret_t = z ? xf_mul_q127(t, poly_alternating(fx_atan, COUNT(fx_atan), z)) : xf_below(t);
+	*ret_t = xf_mul_below(t, poly_alternating(fx_atan, COUNT(fx_atan), z));
 	return k;
 }
 
@@ -393,7 +386,7 @@ static u128 exp2_frac(u128 f)
 	return t + (mul_hi(t, w) << 1);
 }
 
-/* 1/64 <= |x| < 2^15. Beyond |x| = 1, where the manual defines nothing, still 2^x - 1. */
+/* 1/64 <= |x| <= 1 */
 static struct xf exp2m1_large(struct xf x, bool neg, bool *ret_exact)
 {
 	u128 q = (x.m >> 64) << (49 + x.exp); /* Q112 */
@@ -408,12 +401,11 @@ static struct xf exp2m1_large(struct xf x, bool neg, bool *ret_exact)
 		}
 	}
 	v = exp2_frac(f);
-	*ret_exact = f == 0 && n >= -64 && n <= 64;
+	*ret_exact = f == 0;
 	/* v * 2^n - 1 */
 	if (n >= 0)
-		return xf_norm(false, n, v - shr(ONE_Q127, (unsigned)n));
-	v = shr(v, (unsigned)(-n - 1)); /* Q128 */
-	return xf_norm(true, -1, v ? 0 - v : ~(u128)0);
+		return xf_norm(false, n, v - (ONE_Q127 >> n));
+	return xf_norm(true, -1, 0 - v); /* n = -1: 1 - v / 2, Q128 */
 }
 
 struct f80 f80_2xm1(struct f80_env *e, struct f80 x)
@@ -429,14 +421,15 @@ struct f80 f80_2xm1(struct f80_env *e, struct f80 x)
 	if (f80_is_inf(x))
 		return neg ? f80_make(true, F80_BIAS, F80_J) : x;
 	a = xf_from(x);
-	if (a.exp < -6)
+	if (a.exp < -6) {
 		a = exp2m1_small(a, neg);
-	else if (a.exp < 15)
+	} else if (a.exp < 0 || (a.exp == 0 && a.m == ONE_Q127)) {
 		a = exp2m1_large(a, neg, &exact);
-	else if (neg)
-		a = (struct xf){ .m = ~(u128)0, .exp = -1, .neg = true };
-	else
-		a.exp = 1 << 17;
+	} else {
+		/* Beyond 1 the manual defines nothing. Processors return the operand. */
+		e->flags |= SW_PE;
+		return x;
+	}
 	return xf_round(e, a, exact);
 }
 
@@ -585,20 +578,19 @@ struct f80 f80_yl2xp1(struct f80_env *e, struct f80 x, struct f80 y)
 		return r;
 	if (f80_is_zero(x))
 		return yl2_special(e, y, neg, false, false);
-	/* Below -1 the manual defines nothing; the logarithm of a negative number is invalid. */
-	if (neg && f80_exp(x) >= F80_BIAS) {
-		if (f80_exp(x) > F80_BIAS || x.m != F80_J)
-			return f80_invalid(e);
-		return yl2_special(e, y, true, true, true);
-	}
 	if (f80_is_inf(x))
-		return yl2_special(e, y, false, true, false);
+		return neg ? f80_invalid(e) : yl2_special(e, y, false, true, false);
 	if (f80_denormal_stop(e, x, y))
 		return y;
 	if (f80_is_inf(y))
 		return f80_inf(neg != f80_neg(y));
 	if (f80_is_zero(y))
 		return f80_zero(neg != f80_neg(y));
+	if (neg && f80_exp(x) >= F80_BIAS) {
+		/* From -1 down the manual defines nothing. Processors return the operand. */
+		e->flags |= SW_PE;
+		return x;
+	}
 	l = log2_1p(xf_from(x), neg, &exact);
 	return times_y(e, l, y, exact);
 }
