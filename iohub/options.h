@@ -79,7 +79,7 @@ struct device_spec {
 	char *chardev_text; /* as given: DEV of -serial, or "chardev:ID" */
 	int chardev;	    /* index in options.chardevs, or -1 */
 	int stream;	    /* number, or -1 */
-	char stream_name[24];
+	char stream_name[32];
 };
 
 enum rr_mode { RR_OFF, RR_DO_RECORD, RR_DO_REPLAY };

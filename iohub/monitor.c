@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What qmpd forwards: commands that concern the run. Words and order of events are QEMU's. */
+#include <stdio.h>
+#include <string.h>
+
+#include <json.h>
+
+#include "clock.h"
+#include "hub.h"
+#include "log.h"
+#include "seq.h"
+
+struct monitor_command {
+	const char *name;
+	/* Returns NULL, or the text of a GenericError. *ret_value: JSON of "return"; it begins as
+	 * "{}". */
+	const char *(*run)(struct hub *hub, char *ret_value, size_t cap);
+};
+
+void monitor_event(struct hub *hub, const char *name, const char *data)
+{
+	Dejavm__Control c = DEJAVM__CONTROL__INIT;
+	Dejavm__MonitorEvent e = DEJAVM__MONITOR_EVENT__INIT;
+
+	e.name = (char *)name;
+	e.data = (char *)data;
+	e.time_us = host_realtime_ns() / 1000;
+	c.msg_case = DEJAVM__CONTROL__MSG_MONITOR_EVENT;
+	c.monitor_event = &e;
+	process_send(&hub->proc[PROC_QMPD], &c);
+}
+
+static const char *cmd_query_status(struct hub *hub, char *ret, size_t cap)
+{
+	snprintf(ret, cap, "{\"status\":\"%s\",\"singlestep\":false,\"running\":%s}",
+		life_status_name(hub), hub->life.run_state == RUN_RUNNING ? "true" : "false");
+	return NULL;
+}
+
+static const char *cmd_query_name(struct hub *hub, char *ret, size_t cap)
+{
+	struct json_object *o;
+
+	if (!hub->opt.name)
+		return NULL;
+	o = json_object_new_object();
+	json_object_object_add(o, "name", json_object_new_string(hub->opt.name));
+	snprintf(ret, cap, "%s", json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN));
+	json_object_put(o);
+	return NULL;
+}
+
+static const char *cmd_stop(struct hub *hub, char *ret, size_t cap)
+{
+	life_stop(hub);
+	return NULL;
+}
+
+static const char *cmd_cont(struct hub *hub, char *ret, size_t cap)
+{
+	return life_cont(hub) < 0 ? "Resetting the Virtual Machine is required" : NULL;
+}
+
+/* Why an input that changes the machine cannot be given now, or NULL. */
+static const char *no_input(const struct hub *hub)
+{
+	if (hub->life.finished)
+		return "The run has ended and its log is closed; only 'quit' is possible";
+	if (hub->opt.rr == RR_DO_REPLAY)
+		return "This is a replay: the machine takes its inputs from the log";
+	return NULL;
+}
+
+static const char *cmd_system_reset(struct hub *hub, char *ret, size_t cap)
+{
+	const char *no = no_input(hub);
+
+	if (!no)
+		hostlink_input(hub, SEQ_EV_RESET, 0, SHUTDOWN_HOST_QMP, 0, NULL, 0);
+	return no;
+}
+
+static const char *cmd_system_powerdown(struct hub *hub, char *ret, size_t cap)
+{
+	const char *no = no_input(hub);
+
+	if (!no)
+		hostlink_input(hub, SEQ_EV_POWERDOWN, 0, 0, 0, NULL, 0);
+	return no;
+}
+
+static const char *cmd_quit(struct hub *hub, char *ret, size_t cap)
+{
+	return NULL; /* after the reply: see monitor_request() */
+}
+
+static const struct monitor_command commands[] = {
+	{ "query-status", cmd_query_status },
+	{ "query-name", cmd_query_name },
+	{ "stop", cmd_stop },
+	{ "cont", cmd_cont },
+	{ "system_reset", cmd_system_reset },
+	{ "system_powerdown", cmd_system_powerdown },
+	{ "quit", cmd_quit },
+};
+
+static void reply(struct hub *hub, uint64_t id, const char *error, const char *value)
+{
+	Dejavm__Control c = DEJAVM__CONTROL__INIT;
+	Dejavm__MonitorReply r = DEJAVM__MONITOR_REPLY__INIT;
+
+	r.id = id;
+	r.ok = !error;
+	if (error) {
+		r.error_class = (char *)"GenericError";
+		r.error_desc = (char *)error;
+	} else {
+		r.value = (char *)value;
+	}
+	c.msg_case = DEJAVM__CONTROL__MSG_MONITOR_REPLY;
+	c.monitor_reply = &r;
+	process_send(&hub->proc[PROC_QMPD], &c);
+}
+
+/* Events that QEMU's main loop sends after the command's reply. */
+static void after(struct hub *hub, const char *command, const char *error)
+{
+	if (error)
+		return;
+	if (!strcmp(command, "system_reset"))
+		monitor_event(
+			hub, "RESET", "{\"guest\":false,\"reason\":\"host-qmp-system-reset\"}");
+	else if (!strcmp(command, "system_powerdown"))
+		monitor_event(hub, "POWERDOWN", "");
+}
+
+void monitor_request(struct hub *hub, const Dejavm__MonitorRequest *req)
+{
+	const char *error = "The hub does not know this command";
+	char value[1024] = "{}";
+
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+		if (strcmp(commands[i].name, req->command))
+			continue;
+		error = commands[i].run(hub, value, sizeof(value));
+		/* quit: SHUTDOWN comes before the reply, and the reply before the end. */
+		if (!strcmp(req->command, "quit")) {
+			if (!hub->life.shutdown_told)
+				monitor_event(hub, "SHUTDOWN",
+					"{\"guest\":false,\"reason\":\"host-qmp-quit\"}");
+			hub->life.shutdown_told = true;
+			reply(hub, req->id, NULL, value);
+			life_request_end(hub, END_BY_QMP, 0);
+			return;
+		}
+		break;
+	}
+	reply(hub, req->id, error, value);
+	after(hub, req->command, error);
+}
