@@ -864,18 +864,20 @@ static void replay_shutdown(struct sequencer *s, const struct seq_req *rq)
 	char missing[2048] = "", what[64];
 
 	snprintf(what, sizeof(what), "a shutdown (%s)", log_cause_name((uint8_t)rq->arg));
-	if (!r->ending) {
+	/* A log that stopped just before its end does not know the cause. */
+	if (!r->ending && !(r->abrupt && is_closing(r, ev) && s->icount <= ev->icount)) {
 		if (!not_passed(s, what))
 			return;
-		if (!is_closing(r, ev) || ev->icount != s->icount || r->end_cause != rq->arg) {
-			if (is_closing(r, ev))
-				diverge(s, what,
-					"  log: it ends at icount %" PRIu64
-					", %s\n  replay: it ends at icount %" PRIu64 ", %s\n",
-					r->end_icount, log_cause_name(r->end_cause), s->icount,
-					log_cause_name((uint8_t)rq->arg));
-			else
-				unexpected(s, what);
+		if (!is_closing(r, ev)) {
+			unexpected(s, what);
+			return;
+		}
+		if (ev->icount != s->icount || r->end_cause != rq->arg) {
+			diverge(s, what,
+				"  log: it ends at icount %" PRIu64
+				", %s\n  replay: it ends at icount %" PRIu64 ", %s\n",
+				r->end_icount, log_cause_name(r->end_cause), s->icount,
+				log_cause_name((uint8_t)rq->arg));
 			return;
 		}
 		output_missing(s, missing, sizeof(missing));
