@@ -193,6 +193,7 @@ int chan_attach(struct chan *c, bool is_a, const struct chan_geometry *g, void *
 			"of two, 2..%d slots, arena 0 or %d..%d bytes",
 			g->a_nslots, g->a_arena_len, g->b_nslots, g->b_arena_len, RING_MAX_SLOTS,
 			RING_MIN_ARENA_LEN, RING_MAX_ARENA_LEN);
+	chan_may_spin(); /* decide it now */
 	c->tx_mask = tx_nslots - 1;
 	c->rx_mask = rx_nslots - 1;
 	c->tx_slots = c->my_seg + SEG_ALIGN;
@@ -614,8 +615,7 @@ void chan_awake(struct chan *c)
 	drain_bell(c);
 }
 
-/* Spinning on a machine with one core keeps the peer from running. */
-static bool may_spin(void)
+bool chan_may_spin(void)
 {
 	static _Atomic int cores;
 	int n = atomic_read(&cores);
@@ -671,7 +671,7 @@ int chan_wait(struct chan *c, int64_t spin_ns, int64_t timeout_ns, int extra_fd)
 
 	if (rx_has_some(c))
 		return 0;
-	if (!c->poisoned && spin_ns > 0 && may_spin() && spin(c, spin_ns))
+	if (!c->poisoned && spin_ns > 0 && chan_may_spin() && spin(c, spin_ns))
 		return c->poisoned ? -EPROTO : 0;
 	if (timeout_ns >= 0)
 		deadline = host_monotonic_ns() + timeout_ns;

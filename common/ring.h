@@ -162,6 +162,13 @@ bool chan_empty(struct chan *c);
 int chan_wait(struct chan *c, int64_t spin_ns, int64_t timeout_ns, int extra_fd);
 
 /*
+ * Does spinning pay? Not on a machine with one core, where it keeps the peer from running. Decided
+ * once a process, at its first channel, from the cores that it may run on then (so that `taskset`
+ * of the whole group counts, and later pinning does not).
+ */
+bool chan_may_spin(void);
+
+/*
  * For processes with an event loop: say that I am about to sleep on my bell. Returns true if it is
  * safe to sleep; false if something came in meanwhile (or the channel is poisoned; look at
  * chan_error()), and nothing has to be withdrawn. After the sleep chan_awake() withdraws it and
