@@ -5,7 +5,8 @@
  * are sorted out by class, in the order of priority of the exceptions (SDM vol. 1, 4.9.2).
  */
 #include "fpu_arith.h"
-#ifdef __SSE2__
+#if defined(__SSE2__) && !defined(DEJAVM_PORTABLE)
+#define SQRT_SEED 1
 #include <emmintrin.h>
 #endif
 
@@ -289,7 +290,7 @@ struct f80 f80_mul(struct f80_env *e, struct f80 a, struct f80 b)
 /* (hi:lo) / d with hi < d: the quotient fits in 64 bits. */
 static inline uint64_t div_128_64(uint64_t hi, uint64_t lo, uint64_t d, uint64_t *ret_rem)
 {
-#ifdef __x86_64__
+#if defined(__x86_64__) && !defined(DEJAVM_PORTABLE)
 	uint64_t q, r;
 
 	__asm__("divq %4" : "=a"(q), "=d"(r) : "0"(lo), "1"(hi), "r"(d) : "cc");
@@ -356,7 +357,7 @@ static uint64_t sqrt_128(u128 n, uint64_t *ret_lo)
 {
 	uint64_t s;
 	u128 r;
-#ifdef __SSE2__
+#ifdef SQRT_SEED
 	/* A seed good to some 50 bits; what is done to it below makes the result exact, whatever
 	 * the seed. */
 	__m128d v = _mm_set_sd((double)(uint64_t)(n >> 64));

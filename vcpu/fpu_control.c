@@ -49,6 +49,8 @@ static void update_summary(struct fpu *f)
 	f->sw &= (uint16_t) ~(SW_ES | SW_B);
 	if (fpu_unmasked(f, f->sw, SW_EXCPS))
 		f->sw |= SW_ES | SW_B;
+	else
+		f->ignne = false; /* the board withdraws it when FERR# goes */
 }
 
 void fpu_set_cw(struct fpu *f, uint16_t cw)
@@ -86,7 +88,8 @@ void fpu_op_fninit(struct fpu_op *op)
 
 void fpu_op_fnclex(struct fpu_op *op)
 {
-	op->f->sw &= (uint16_t) ~(SW_EXCPS | SW_SF | SW_ES | SW_B);
+	op->f->sw &= (uint16_t) ~(SW_EXCPS | SW_SF);
+	update_summary(op->f);
 }
 
 void fpu_op_fldcw(struct fpu_op *op)

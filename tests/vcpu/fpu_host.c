@@ -38,12 +38,16 @@ static void on_signal(int sig)
 	siglongjmp(ill_buf, sig);
 }
 
-void host_init(void)
+void host_catch(void)
 {
 	struct sigaction sa = { .sa_handler = on_signal };
 
 	sigaction(SIGILL, &sa, NULL);
 	sigaction(SIGFPE, &sa, NULL);
+}
+
+void host_init(void)
+{
 	code = mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC,
 		MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
 	must(code != MAP_FAILED);
@@ -270,6 +274,13 @@ void rnd_state(struct fpu_state *s, unsigned full)
 	image_set_word(s, 0, cw);
 	image_set_word(s, 1, sw);
 	image_set_word(s, 2, tags);
+	/* FIP, FOP, FDP; the selectors are left out: processors may not keep them */
+	for (unsigned i = 0; i < 4; i++) {
+		s->image[12 + i] = (uint8_t)rnd();
+		s->image[20 + i] = (uint8_t)rnd();
+	}
+	s->image[18] = (uint8_t)rnd();
+	s->image[19] = (uint8_t)(rnd() & 7);
 	for (unsigned i = 0; i < 8; i++)
 		image_set_st(s, i, rnd_f80());
 	/* Related operands now and then */

@@ -30,6 +30,8 @@ struct fpu_state {
 extern struct cpu *test_cpu;
 
 void host_init(void);
+/* To be called in each test that uses host_run(): cmocka takes the signals for itself. */
+void host_catch(void);
 /* modrm of a memory form: mod 0, rm 6. false: the host has no such instruction (SIGILL) */
 bool host_run(struct fpu_state *s, uint8_t op, uint8_t modrm);
 void sim_run(struct fpu_state *s, uint8_t op, uint8_t modrm);
