@@ -143,11 +143,6 @@ static void wire_fixed(struct machine *m)
 
 /* ---- devices that the user adds ---- */
 
-/* The standard places of COM1-COM4. */
-static const struct {
-	const char *irq;
-} com_irq[4] = { { "4" }, { "3" }, { "4" }, { "3" } };
-
 static bool spec_has(const struct device_spec *spec, const char *key)
 {
 	for (unsigned i = 0; i < spec->n_props; i++)
@@ -175,11 +170,6 @@ static struct device *serial_add(
 	snprintf(index, sizeof(index), "%u", *next_index);
 	if (!spec_has(spec, "index"))
 		props[s.n_props++] = (struct prop_value){ "index", index };
-	for (unsigned i = 0; i < s.n_props; i++)
-		if (strcmp(props[i].key, "index") == 0 && props[i].value[0] >= '0' &&
-			props[i].value[0] <= '3' && !props[i].value[1] && !spec_has(spec, "irq"))
-			props[s.n_props++] =
-				(struct prop_value){ "irq", com_irq[props[i].value[0] - '0'].irq };
 	snprintf(id, sizeof(id), "serial%u", *next_index);
 	if ((!s.id || !*s.id) && !machine_find(m, id))
 		s.id = id;

@@ -14,6 +14,7 @@
 #include "bytes.h"
 #include "fw_cfg.h"
 #include "log.h"
+#include "pci.h"
 #include "reset_stub.h"
 
 #define STUB_ROM_LEN	  0x10000
@@ -28,6 +29,9 @@
 #define BDA_BASE_MEM	  0x13
 #define EQUIPMENT_FPU	  0x0002
 #define EQUIPMENT_MOUSE	  0x0004
+#define PM_DEVFN	  0x0b
+#define PM_DEVACTB3	  0x5b
+#define PM_APMC_EN	  0x02
 #define LOADER_SCRIPT_MAX (64 * ACPI_LOADER_ENTRY_LEN)
 
 /* ---- pieces ---- */
@@ -317,14 +321,22 @@ void boot_reset(struct machine *m)
 {
 	struct boot *b = m->boot;
 
-	if (!b || !b->direct)
+	if (!b)
+		return;
+	/*
+	 * There is no system management mode. A firmware that finds SMIs already enabled takes it
+	 * that SMM has been set up, and does not wait for one (SeaBIOS).
+	 */
+	pci_config_write(m, PM_DEVFN, PM_DEVACTB3, 1, PM_APMC_EN);
+	if (!b->direct)
 		return;
 	for (unsigned i = 0; i < b->n_loads; i++) {
 		const struct boot_load *l = &b->load[i];
 		uint8_t *p = memmap_ram(m, l->gpa, l->len + l->zero_len);
 
 		must(p);
-		memcpy(p, l->data, l->len);
+		if (l->len)
+			memcpy(p, l->data, l->len);
 		memset(p + l->len, 0, l->zero_len);
 	}
 }

@@ -135,7 +135,7 @@ static uint64_t data_read(struct device *dev, uint64_t addr, unsigned size)
 
 static void selector_write(struct device *dev, uint64_t addr, unsigned size, uint64_t val)
 {
-	if (addr == 0)
+	if (addr == 0 && size == 2)
 		select_item((struct fw_cfg *)dev, (uint16_t)val);
 }
 
