@@ -355,9 +355,9 @@ int tool_stat(int argc, char **argv)
 	for (int i = 0; i < 256; i++) {
 		char name[32];
 
-		snprintf(name, sizeof(name),
-			strcmp(log_event_name((uint8_t)i), "unknown") ? "%s" : "event %2$d",
-			log_event_name((uint8_t)i), i);
+		snprintf(name, sizeof(name), "event %d", i);
+		if (strcmp(log_event_name((uint8_t)i), "unknown") != 0)
+			snprintf(name, sizeof(name), "%s", log_event_name((uint8_t)i));
 		print_kind(name, &kinds[i], all.bytes);
 	}
 	for (int i = 0; i < LOG_ASYNC_COUNT; i++) {

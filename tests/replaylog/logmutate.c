@@ -160,8 +160,30 @@ static bool in_take(const struct log_event *ev)
 	       ev->id == LOG_REQUEST;
 }
 
-/* Moves the take around ev. The neighbours stay, and stay in order: what would be overtaken ends
- * the attempt. */
+/* They are made anew from the icounts. */
+static void drop_instructions(void)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < n_events; i++)
+		if (events[i].id != LOG_INSTRUCTION)
+			events[n++] = events[i];
+	n_events = n;
+}
+
+/* By icount; what lies at the same one keeps its order. */
+static void sort_events(void)
+{
+	for (size_t i = 1; i < n_events; i++)
+		for (size_t k = i; k > 0 && events[k].icount < events[k - 1].icount; k--) {
+			struct log_event e = events[k];
+
+			events[k] = events[k - 1];
+			events[k - 1] = e;
+		}
+}
+
+/* Moves the take around ev, in front of or behind what it overtakes. */
 static void move_take(struct log_event *ev, long long by)
 {
 	struct log_event *from = ev, *to;
@@ -174,15 +196,8 @@ static void move_take(struct log_event *ev, long long by)
 		;
 	for (struct log_event *e = from; e < to; e++)
 		e->icount += (uint64_t)by;
-	for (size_t i = 1; i < n_events; i++) {
-		/* INSTRUCTIONs are made anew; they stand where their neighbour stood. */
-		if (events[i].id == LOG_INSTRUCTION)
-			events[i].icount = events[i - 1].icount;
-		if (events[i].icount < events[i - 1].icount)
-			die("event %llu would overtake event %llu",
-				(unsigned long long)events[i - 1].number,
-				(unsigned long long)events[i].number);
-	}
+	drop_instructions();
+	sort_events();
 }
 
 static struct log_event *nth(long long n, bool (*is)(const struct log_event *), const char *what)
