@@ -364,12 +364,13 @@ static uint64_t sqrt_128(u128 n, uint64_t *ret_lo)
 	double d = _mm_cvtsd_f64(_mm_sqrt_sd(v, v)) * 4294967296.0;
 
 	s = d >= 18446744073709549568.0 ? ~UINT64_C(0) : (uint64_t)d;
-	for (int i = 0; i < 2; i++) {
+	for (int i = 0; i < 1; i++) {
 #else
 	s = ~UINT64_C(0);
 	for (int i = 0; i < 7; i++) {
 #endif
-		u128 q = n / s;
+		uint64_t rem, hi = (uint64_t)(n >> 64);
+		u128 q = hi < s ? div_128_64(hi, (uint64_t)n, s, &rem) : n / s;
 		u128 sum = (s + q) >> 1;
 
 		s = sum > UINT64_MAX ? UINT64_MAX : (uint64_t)sum;
