@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Arithmetic flags (SDM vol. 1, 3.4.3.1) and the ALU operations that set them. What the manual leaves undefined is defined in
- * docs/undefined.md.
+ * Arithmetic flags (SDM vol. 1, 3.4.3.1) and the ALU operations that set them. What the manual
+ * leaves undefined is defined in docs/undefined.md.
  *
- * cpu->cc holds the six flags in the layout of AX after LAHF and SETO AL, because a 64-bit x86 host yields exactly
- * this with two instructions after the operation itself: computing flags at once is then as cheap as remembering
- * operands to compute them later, and every reader is a mask instead of a switch. Other hosts, and tests with
- * DEJAVM_PORTABLE, compute the same in C.
+ * cpu->cc holds the six flags in the layout of AX after LAHF and SETO AL, because a 64-bit x86 host
+ * yields exactly this with two instructions after the operation itself: computing flags at once is
+ * then as cheap as remembering operands to compute them later, and every reader is a mask instead
+ * of a switch. Other hosts, and tests with DEJAVM_PORTABLE, compute the same in C.
  */
 #ifndef DEJAVM_FLAGS_H
 #define DEJAVM_FLAGS_H
@@ -55,7 +55,8 @@ static inline unsigned flags_cf(const struct cpu *cpu)
 	return cpu->cc >> 8 & 1;
 }
 
-/* Condition codes of Jcc, SETcc, CMOVcc (SDM vol. 1, app. B): cond 0..15 as in the opcode's low bits. */
+/* Condition codes of Jcc, SETcc, CMOVcc (SDM vol. 1, app. B): cond 0..15 as in the opcode's low
+ * bits. */
 static inline bool flags_cond(const struct cpu *cpu, unsigned cond)
 {
 	uint32_t cc = cpu->cc;
@@ -91,51 +92,51 @@ static inline uint32_t flags_pzs(uint32_t res, unsigned bits)
 
 #if FLAGS_HOST_X86
 
-#define FLAGS_ALU_(name, insn, type, sfx, c)                                                       \
-	static inline type name(struct cpu *cpu, type a, type b)                                   \
-	{                                                                                          \
-		uint32_t f;                                                                        \
-		__asm__(insn sfx " %2,%0\n\tlahf\n\tseto %%al"                                     \
-			: "+" c(a), "=&a"(f)                                                       \
-			: c "i"(b)                                                                 \
-			: "cc");                                                                   \
-		cpu->cc = (uint16_t)f;                                                             \
-		return a;                                                                          \
+#define FLAGS_ALU_(name, insn, type, sfx, c)                     \
+	static inline type name(struct cpu *cpu, type a, type b) \
+	{                                                        \
+		uint32_t f;                                      \
+		__asm__(insn sfx " %2,%0\n\tlahf\n\tseto %%al"   \
+			: "+" c(a), "=&a"(f)                     \
+			: c "i"(b)                               \
+			: "cc");                                 \
+		cpu->cc = (uint16_t)f;                           \
+		return a;                                        \
 	}
-#define FLAGS_ALUC_(name, insn, type, sfx, c)                                                      \
-	static inline type name(struct cpu *cpu, type a, type b)                                   \
-	{                                                                                          \
-		uint32_t f = cpu->cc;                                                              \
-		__asm__("btl $8,%1\n\t" insn sfx " %2,%0\n\tlahf\n\tseto %%al"                     \
-			: "+&" c(a), "+&a"(f)                                                      \
-			: c "i"(b)                                                                 \
-			: "cc");                                                                   \
-		cpu->cc = (uint16_t)f;                                                             \
-		return a;                                                                          \
+#define FLAGS_ALUC_(name, insn, type, sfx, c)                                  \
+	static inline type name(struct cpu *cpu, type a, type b)               \
+	{                                                                      \
+		uint32_t f = cpu->cc;                                          \
+		__asm__("btl $8,%1\n\t" insn sfx " %2,%0\n\tlahf\n\tseto %%al" \
+			: "+&" c(a), "+&a"(f)                                  \
+			: c "i"(b)                                             \
+			: "cc");                                               \
+		cpu->cc = (uint16_t)f;                                         \
+		return a;                                                      \
 	}
-#define FLAGS_INCDEC_(name, insn, type, sfx, c)                                                    \
-	static inline type name(struct cpu *cpu, type a)                                           \
-	{                                                                                          \
-		uint32_t f, old = cpu->cc;                                                         \
-		__asm__(insn sfx " %0\n\tlahf\n\tseto %%al" : "+" c(a), "=&a"(f) : : "cc");        \
-		cpu->cc = (uint16_t)((f & ~CC_CF) | (old & CC_CF));                                \
-		return a;                                                                          \
+#define FLAGS_INCDEC_(name, insn, type, sfx, c)                                             \
+	static inline type name(struct cpu *cpu, type a)                                    \
+	{                                                                                   \
+		uint32_t f, old = cpu->cc;                                                  \
+		__asm__(insn sfx " %0\n\tlahf\n\tseto %%al" : "+" c(a), "=&a"(f) : : "cc"); \
+		cpu->cc = (uint16_t)((f & ~CC_CF) | (old & CC_CF));                         \
+		return a;                                                                   \
 	}
 /* Of a logic result: CF, OF and (by our definition) AF are 0. */
-#define FLAGS_LOGIC_(name, type, sfx, c)                                                           \
-	static inline void name(struct cpu *cpu, type res)                                         \
-	{                                                                                          \
-		uint32_t f;                                                                        \
-		__asm__("test" sfx " %1,%1\n\tlahf\n\tseto %%al" : "=&a"(f) : c(res) : "cc");      \
-		cpu->cc = (uint16_t)(f & ~CC_AF);                                                  \
+#define FLAGS_LOGIC_(name, type, sfx, c)                                                      \
+	static inline void name(struct cpu *cpu, type res)                                    \
+	{                                                                                     \
+		uint32_t f;                                                                   \
+		__asm__("test" sfx " %1,%1\n\tlahf\n\tseto %%al" : "=&a"(f) : c(res) : "cc"); \
+		cpu->cc = (uint16_t)(f & ~CC_AF);                                             \
 	}
-#define FLAGS_SIZE_(bits, type, sfx, c)                                                            \
-	FLAGS_ALU_(alu_add##bits, "add", type, sfx, c)                                             \
-	FLAGS_ALU_(alu_sub##bits, "sub", type, sfx, c)                                             \
-	FLAGS_ALUC_(alu_adc##bits, "adc", type, sfx, c)                                            \
-	FLAGS_ALUC_(alu_sbb##bits, "sbb", type, sfx, c)                                            \
-	FLAGS_INCDEC_(alu_inc##bits, "inc", type, sfx, c)                                          \
-	FLAGS_INCDEC_(alu_dec##bits, "dec", type, sfx, c)                                          \
+#define FLAGS_SIZE_(bits, type, sfx, c)                   \
+	FLAGS_ALU_(alu_add##bits, "add", type, sfx, c)    \
+	FLAGS_ALU_(alu_sub##bits, "sub", type, sfx, c)    \
+	FLAGS_ALUC_(alu_adc##bits, "adc", type, sfx, c)   \
+	FLAGS_ALUC_(alu_sbb##bits, "sbb", type, sfx, c)   \
+	FLAGS_INCDEC_(alu_inc##bits, "inc", type, sfx, c) \
+	FLAGS_INCDEC_(alu_dec##bits, "dec", type, sfx, c) \
 	FLAGS_LOGIC_(flags_logic##bits, type, sfx, c)
 FLAGS_SIZE_(8, uint8_t, "b", "q")
 FLAGS_SIZE_(16, uint16_t, "w", "r")
@@ -160,46 +161,46 @@ static inline uint32_t flags_sub_cc(uint32_t a, uint32_t b, uint32_t res, unsign
 	       ((v >> (bits - 1) ^ v >> (bits - 2)) & 1);
 }
 
-#define FLAGS_SIZE_(bits, type)                                                                    \
-	static inline type alu_add##bits(struct cpu *cpu, type a, type b)                          \
-	{                                                                                          \
-		type r = (type)(a + b);                                                            \
-		cpu->cc = (uint16_t)flags_add_cc(a, b, r, bits);                                   \
-		return r;                                                                          \
-	}                                                                                          \
-	static inline type alu_adc##bits(struct cpu *cpu, type a, type b)                          \
-	{                                                                                          \
-		type r = (type)(a + b + flags_cf(cpu));                                            \
-		cpu->cc = (uint16_t)flags_add_cc(a, b, r, bits);                                   \
-		return r;                                                                          \
-	}                                                                                          \
-	static inline type alu_sub##bits(struct cpu *cpu, type a, type b)                          \
-	{                                                                                          \
-		type r = (type)(a - b);                                                            \
-		cpu->cc = (uint16_t)flags_sub_cc(a, b, r, bits);                                   \
-		return r;                                                                          \
-	}                                                                                          \
-	static inline type alu_sbb##bits(struct cpu *cpu, type a, type b)                          \
-	{                                                                                          \
-		type r = (type)(a - b - flags_cf(cpu));                                            \
-		cpu->cc = (uint16_t)flags_sub_cc(a, b, r, bits);                                   \
-		return r;                                                                          \
-	}                                                                                          \
-	static inline type alu_inc##bits(struct cpu *cpu, type a)                                  \
-	{                                                                                          \
-		type r = (type)(a + 1);                                                            \
-		cpu->cc = (uint16_t)((flags_add_cc(a, 1, r, bits) & ~CC_CF) | (cpu->cc & CC_CF));  \
-		return r;                                                                          \
-	}                                                                                          \
-	static inline type alu_dec##bits(struct cpu *cpu, type a)                                  \
-	{                                                                                          \
-		type r = (type)(a - 1);                                                            \
-		cpu->cc = (uint16_t)((flags_sub_cc(a, 1, r, bits) & ~CC_CF) | (cpu->cc & CC_CF));  \
-		return r;                                                                          \
-	}                                                                                          \
-	static inline void flags_logic##bits(struct cpu *cpu, type res)                            \
-	{                                                                                          \
-		cpu->cc = (uint16_t)flags_pzs(res, bits);                                          \
+#define FLAGS_SIZE_(bits, type)                                                                   \
+	static inline type alu_add##bits(struct cpu *cpu, type a, type b)                         \
+	{                                                                                         \
+		type r = (type)(a + b);                                                           \
+		cpu->cc = (uint16_t)flags_add_cc(a, b, r, bits);                                  \
+		return r;                                                                         \
+	}                                                                                         \
+	static inline type alu_adc##bits(struct cpu *cpu, type a, type b)                         \
+	{                                                                                         \
+		type r = (type)(a + b + flags_cf(cpu));                                           \
+		cpu->cc = (uint16_t)flags_add_cc(a, b, r, bits);                                  \
+		return r;                                                                         \
+	}                                                                                         \
+	static inline type alu_sub##bits(struct cpu *cpu, type a, type b)                         \
+	{                                                                                         \
+		type r = (type)(a - b);                                                           \
+		cpu->cc = (uint16_t)flags_sub_cc(a, b, r, bits);                                  \
+		return r;                                                                         \
+	}                                                                                         \
+	static inline type alu_sbb##bits(struct cpu *cpu, type a, type b)                         \
+	{                                                                                         \
+		type r = (type)(a - b - flags_cf(cpu));                                           \
+		cpu->cc = (uint16_t)flags_sub_cc(a, b, r, bits);                                  \
+		return r;                                                                         \
+	}                                                                                         \
+	static inline type alu_inc##bits(struct cpu *cpu, type a)                                 \
+	{                                                                                         \
+		type r = (type)(a + 1);                                                           \
+		cpu->cc = (uint16_t)((flags_add_cc(a, 1, r, bits) & ~CC_CF) | (cpu->cc & CC_CF)); \
+		return r;                                                                         \
+	}                                                                                         \
+	static inline type alu_dec##bits(struct cpu *cpu, type a)                                 \
+	{                                                                                         \
+		type r = (type)(a - 1);                                                           \
+		cpu->cc = (uint16_t)((flags_sub_cc(a, 1, r, bits) & ~CC_CF) | (cpu->cc & CC_CF)); \
+		return r;                                                                         \
+	}                                                                                         \
+	static inline void flags_logic##bits(struct cpu *cpu, type res)                           \
+	{                                                                                         \
+		cpu->cc = (uint16_t)flags_pzs(res, bits);                                         \
 	}
 FLAGS_SIZE_(8, uint8_t)
 FLAGS_SIZE_(16, uint16_t)
@@ -207,28 +208,28 @@ FLAGS_SIZE_(32, uint32_t)
 
 #endif
 
-#define FLAGS_LOGIC_OPS_(bits, type)                                                               \
-	static inline type alu_and##bits(struct cpu *cpu, type a, type b)                          \
-	{                                                                                          \
-		a &= b;                                                                            \
-		flags_logic##bits(cpu, a);                                                         \
-		return a;                                                                          \
-	}                                                                                          \
-	static inline type alu_or##bits(struct cpu *cpu, type a, type b)                           \
-	{                                                                                          \
-		a |= b;                                                                            \
-		flags_logic##bits(cpu, a);                                                         \
-		return a;                                                                          \
-	}                                                                                          \
-	static inline type alu_xor##bits(struct cpu *cpu, type a, type b)                          \
-	{                                                                                          \
-		a ^= b;                                                                            \
-		flags_logic##bits(cpu, a);                                                         \
-		return a;                                                                          \
-	}                                                                                          \
-	static inline type alu_neg##bits(struct cpu *cpu, type a)                                  \
-	{                                                                                          \
-		return alu_sub##bits(cpu, 0, a);                                                   \
+#define FLAGS_LOGIC_OPS_(bits, type)                                      \
+	static inline type alu_and##bits(struct cpu *cpu, type a, type b) \
+	{                                                                 \
+		a &= b;                                                   \
+		flags_logic##bits(cpu, a);                                \
+		return a;                                                 \
+	}                                                                 \
+	static inline type alu_or##bits(struct cpu *cpu, type a, type b)  \
+	{                                                                 \
+		a |= b;                                                   \
+		flags_logic##bits(cpu, a);                                \
+		return a;                                                 \
+	}                                                                 \
+	static inline type alu_xor##bits(struct cpu *cpu, type a, type b) \
+	{                                                                 \
+		a ^= b;                                                   \
+		flags_logic##bits(cpu, a);                                \
+		return a;                                                 \
+	}                                                                 \
+	static inline type alu_neg##bits(struct cpu *cpu, type a)         \
+	{                                                                 \
+		return alu_sub##bits(cpu, 0, a);                          \
 	}
 FLAGS_LOGIC_OPS_(8, uint8_t)
 FLAGS_LOGIC_OPS_(16, uint16_t)

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Guest memory as instructions see it: segment check, software TLB with an inline hit path, and the slow path in
- * mmu.c (page walk with accessed and dirty bits, page straddles, MMIO, ROM, pages with decoded code).
+ * Guest memory as instructions see it: segment check, software TLB with an inline hit path, and the
+ * slow path in mmu.c (page walk with accessed and dirty bits, page straddles, MMIO, ROM, pages with
+ * decoded code).
  *
- * The functions below raise #GP, #SS, #PF, #AC as due. seg_* take a segment and an offset; lin_* a linear address
- * and are for system structures (descriptor tables, TSS, stacks during delivery): `user` false means a supervisor
- * access whatever the CPL (implicit supervisor access, SDM vol. 3, 4.6).
- * An access that straddles a page is checked on both pages before anything is written.
+ * The functions below raise #GP, #SS, #PF, #AC as due. seg_* take a segment and an offset; lin_* a
+ * linear address and are for system structures (descriptor tables, TSS, stacks during delivery):
+ * `user` false means a supervisor access whatever the CPL (implicit supervisor access, SDM vol.
+ * 3, 4.6). An access that straddles a page is checked on both pages before anything is written.
  */
 #ifndef DEJAVM_MEM_H
 #define DEJAVM_MEM_H
@@ -23,10 +24,11 @@
 #define PAGE_MASK 0xfffff000u
 
 /*
- * The software TLB: direct mapped, one set for supervisor and one for user accesses. A tag is the linear page, or a page that cannot lie
- * at this index: then (lin ^ tag) is at least a page, so that one comparison checks the page and that the access does not leave it.
- * rd (wr) matches only if every read (write) of the page may go to host memory at addend + lin: RAM or, for reads, ROM; no
- * watched data; for writes also dirty bit set, RAM page marked dirty, and no decoded code in it.
+ * The software TLB: direct mapped, one set for supervisor and one for user accesses. A tag is the
+ * linear page, or a page that cannot lie at this index: then (lin ^ tag) is at least a page, so
+ * that one comparison checks the page and that the access does not leave it. rd (wr) matches only
+ * if every read (write) of the page may go to host memory at addend + lin: RAM or, for reads, ROM;
+ * no watched data; for writes also dirty bit set, RAM page marked dirty, and no decoded code in it.
  */
 #define TLB_BITS 10
 #define TLB_SIZE (1u << TLB_BITS)
@@ -48,8 +50,9 @@ void mmu_write(struct cpu *cpu, uint32_t lin, unsigned size, uint64_t val, bool 
 /* Raises if an access would; sets accessed (and dirty) bits as the access would. size <= 4096. */
 void lin_probe(struct cpu *cpu, uint32_t lin, unsigned size, bool write, bool user);
 /*
- * Host address of lin for reads or writes that stay in its page, or NULL if they must take the slow path (MMIO, code, watched data). Raises #PF
- * as the access would. For bulk and read-modify-write; valid until the next access that is not through it.
+ * Host address of lin for reads or writes that stay in its page, or NULL if they must take the slow
+ * path (MMIO, code, watched data). Raises #PF as the access would. For bulk and read-modify-write;
+ * valid until the next access that is not through it.
  */
 uint8_t *mmu_host(struct cpu *cpu, uint32_t lin, bool write, bool user);
 
@@ -64,24 +67,24 @@ static inline struct tlb_entry *mem_tlb(const struct cpu *cpu, uint32_t lin, boo
 }
 
 /* ---- linear ---- */
-#define MEM_LIN_(bits, type)                                                                       \
-	static inline type lin_read##bits(struct cpu *cpu, uint32_t lin, bool user)                \
-	{                                                                                          \
-		const struct tlb_entry *e = mem_tlb(cpu, lin, user);                               \
-		type v;                                                                            \
-		if (unlikely((lin ^ e->rd) > PAGE_SIZE - sizeof(v)))                               \
-			return (type)mmu_read(cpu, lin, sizeof(v), user);                          \
-		memcpy(&v, (const void *)(e->addend + lin), sizeof(v));                            \
-		return v;                                                                          \
-	}                                                                                          \
-	static inline void lin_write##bits(struct cpu *cpu, uint32_t lin, type v, bool user)       \
-	{                                                                                          \
-		const struct tlb_entry *e = mem_tlb(cpu, lin, user);                               \
-		if (unlikely((lin ^ e->wr) > PAGE_SIZE - sizeof(v))) {                             \
-			mmu_write(cpu, lin, sizeof(v), v, user);                                   \
-			return;                                                                    \
-		}                                                                                  \
-		memcpy((void *)(e->addend + lin), &v, sizeof(v));                                  \
+#define MEM_LIN_(bits, type)                                                                 \
+	static inline type lin_read##bits(struct cpu *cpu, uint32_t lin, bool user)          \
+	{                                                                                    \
+		const struct tlb_entry *e = mem_tlb(cpu, lin, user);                         \
+		type v;                                                                      \
+		if (unlikely((lin ^ e->rd) > PAGE_SIZE - sizeof(v)))                         \
+			return (type)mmu_read(cpu, lin, sizeof(v), user);                    \
+		memcpy(&v, (const void *)(e->addend + lin), sizeof(v));                      \
+		return v;                                                                    \
+	}                                                                                    \
+	static inline void lin_write##bits(struct cpu *cpu, uint32_t lin, type v, bool user) \
+	{                                                                                    \
+		const struct tlb_entry *e = mem_tlb(cpu, lin, user);                         \
+		if (unlikely((lin ^ e->wr) > PAGE_SIZE - sizeof(v))) {                       \
+			mmu_write(cpu, lin, sizeof(v), v, user);                             \
+			return;                                                              \
+		}                                                                            \
+		memcpy((void *)(e->addend + lin), &v, sizeof(v));                            \
 	}
 MEM_LIN_(8, uint8_t)
 MEM_LIN_(16, uint16_t)
@@ -111,16 +114,16 @@ static inline uint32_t seg_linear_write(struct cpu *cpu, enum seg seg, uint32_t 
 	return s->base + off;
 }
 
-#define MEM_SEG_(bits, type)                                                                       \
-	static inline type seg_read##bits(struct cpu *cpu, enum seg seg, uint32_t off)             \
-	{                                                                                          \
-		uint32_t lin = seg_linear_read(cpu, seg, off, sizeof(type));                       \
-		return lin_read##bits(cpu, lin, mem_user(cpu));                                    \
-	}                                                                                          \
-	static inline void seg_write##bits(struct cpu *cpu, enum seg seg, uint32_t off, type v)    \
-	{                                                                                          \
-		uint32_t lin = seg_linear_write(cpu, seg, off, sizeof(type));                      \
-		lin_write##bits(cpu, lin, v, mem_user(cpu));                                       \
+#define MEM_SEG_(bits, type)                                                                    \
+	static inline type seg_read##bits(struct cpu *cpu, enum seg seg, uint32_t off)          \
+	{                                                                                       \
+		uint32_t lin = seg_linear_read(cpu, seg, off, sizeof(type));                    \
+		return lin_read##bits(cpu, lin, mem_user(cpu));                                 \
+	}                                                                                       \
+	static inline void seg_write##bits(struct cpu *cpu, enum seg seg, uint32_t off, type v) \
+	{                                                                                       \
+		uint32_t lin = seg_linear_write(cpu, seg, off, sizeof(type));                   \
+		lin_write##bits(cpu, lin, v, mem_user(cpu));                                    \
 	}
 MEM_SEG_(8, uint8_t)
 MEM_SEG_(16, uint16_t)
@@ -128,7 +131,8 @@ MEM_SEG_(32, uint32_t)
 MEM_SEG_(64, uint64_t)
 
 /*
- * Read-modify-write: the read is made with the intent to write, so that a fault reports a write (SDM vol. 3, 4.7).
+ * Read-modify-write: the read is made with the intent to write, so that a fault reports a write
+ *(SDM vol. 3, 4.7).
  *
  *	struct mem_rmw m;
  *	v = rmw_read32(cpu, seg, off, &m);
@@ -142,30 +146,30 @@ struct mem_rmw {
 /* Checks and translates; raises as a write would. */
 void mem_rmw_slow(struct cpu *cpu, struct mem_rmw *m, unsigned size);
 
-#define MEM_RMW_(bits, type)                                                                       \
-	static inline type rmw_read##bits(                                                         \
-		struct cpu *cpu, enum seg seg, uint32_t off, struct mem_rmw *m)                    \
-	{                                                                                          \
-		uint32_t lin = seg_linear_write(cpu, seg, off, sizeof(type));                      \
-		const struct tlb_entry *e = mem_tlb(cpu, lin, mem_user(cpu));                      \
-		type v;                                                                            \
-		m->lin = lin;                                                                      \
-		if (likely((lin ^ e->wr) <= PAGE_SIZE - sizeof(type))) {                           \
-			m->host = (uint8_t *)(e->addend + lin);                                    \
-		} else {                                                                           \
-			mem_rmw_slow(cpu, m, sizeof(type));                                        \
-			if (!m->host)                                                              \
-				return (type)mmu_read(cpu, lin, sizeof(type), mem_user(cpu));      \
-		}                                                                                  \
-		memcpy(&v, m->host, sizeof(v));                                                    \
-		return v;                                                                          \
-	}                                                                                          \
-	static inline void rmw_write##bits(struct cpu *cpu, struct mem_rmw *m, type v)             \
-	{                                                                                          \
-		if (likely(m->host != NULL))                                                       \
-			memcpy(m->host, &v, sizeof(v));                                            \
-		else                                                                               \
-			mmu_write(cpu, m->lin, sizeof(v), v, mem_user(cpu));                       \
+#define MEM_RMW_(bits, type)                                                                  \
+	static inline type rmw_read##bits(                                                    \
+		struct cpu *cpu, enum seg seg, uint32_t off, struct mem_rmw *m)               \
+	{                                                                                     \
+		uint32_t lin = seg_linear_write(cpu, seg, off, sizeof(type));                 \
+		const struct tlb_entry *e = mem_tlb(cpu, lin, mem_user(cpu));                 \
+		type v;                                                                       \
+		m->lin = lin;                                                                 \
+		if (likely((lin ^ e->wr) <= PAGE_SIZE - sizeof(type))) {                      \
+			m->host = (uint8_t *)(e->addend + lin);                               \
+		} else {                                                                      \
+			mem_rmw_slow(cpu, m, sizeof(type));                                   \
+			if (!m->host)                                                         \
+				return (type)mmu_read(cpu, lin, sizeof(type), mem_user(cpu)); \
+		}                                                                             \
+		memcpy(&v, m->host, sizeof(v));                                               \
+		return v;                                                                     \
+	}                                                                                     \
+	static inline void rmw_write##bits(struct cpu *cpu, struct mem_rmw *m, type v)        \
+	{                                                                                     \
+		if (likely(m->host != NULL))                                                  \
+			memcpy(m->host, &v, sizeof(v));                                       \
+		else                                                                          \
+			mmu_write(cpu, m->lin, sizeof(v), v, mem_user(cpu));                  \
 	}
 MEM_RMW_(8, uint8_t)
 MEM_RMW_(16, uint16_t)
@@ -180,7 +184,8 @@ static inline void seg_probe_write(struct cpu *cpu, enum seg seg, uint32_t off, 
 	lin_probe(cpu, lin, size, true, mem_user(cpu));
 }
 
-/* n <= 512 bytes, for FPU images; writes are all or nothing on faults. The offset does not wrap at 64 KiB. */
+/* n <= 512 bytes, for FPU images; writes are all or nothing on faults. The offset does not wrap at
+ * 64 KiB. */
 void seg_read_bytes(struct cpu *cpu, enum seg seg, uint32_t off, void *buf, unsigned n);
 void seg_write_bytes(struct cpu *cpu, enum seg seg, uint32_t off, const void *buf, unsigned n);
 

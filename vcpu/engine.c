@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The interpreter's loop. Between two instructions is a *boundary*; what may be noticed there sets
+ * cpu->look.
+ *
+ * eip and icount live in registers of run_blocks() and are stored before each instruction, so that
+ * a handler, a bus request or a fault sees both exactly, without the loop having to wait for its
+ * own stores.
+ */
+#include "engine.h"
+
+#include "icache.h"
+#include "mem.h"
+#include "mmu.h"
+
+uint64_t cpu_budget(const struct cpu *cpu)
+{
+	uint64_t end = cpu->run_limit < cpu->stop_icount ? cpu->run_limit : cpu->stop_icount;
+
+	return end > cpu->icount ? end - cpu->icount : 1;
+}
+
+void engine_set_trace(struct cpu *cpu, const struct engine_trace *trace)
+{
+	cpu->icache->trace = trace;
+	cpu->look = true;
+}
+
+static bool traces_exec(const struct cpu *cpu)
+{
+	return cpu->icache->trace && cpu->icache->trace->exec;
+}
+
+/* Finishes an instruction whose handler has returned; in is the last of its block, or alone. */
+static inline void retire(struct cpu *cpu, const struct insn *in, enum block_end end)
+{
+	if (end == BLOCK_END_NEXT || (end == BLOCK_END_REP && !cpu->rep_again))
+		cpu->eip += in->len;
+	cpu->rep_again = false;
+	cpu->icount++;
+}
+
+/* One instruction (or one iteration) from cs:eip. The next boundary is looked at. */
+static void step_one(struct cpu *cpu)
+{
+	const struct segment *cs = &cpu->seg[SEG_CS];
+	const struct block *b = icache_lookup(cpu, cs->base + cpu->eip);
+	struct insn alone;
+	const struct insn *in = &alone;
+
+	cpu->look = true;
+	if (b && (uint64_t)cpu->eip + b->insn[0].len <= (uint64_t)cs->limit + 1)
+		in = &b->insn[0];
+	else
+		icache_fetch_one(cpu, &alone);
+	cpu->run_limit = cpu->icount + 1; /* of a REP one iteration */
+	if (unlikely(traces_exec(cpu)))
+		cpu->icache->trace->exec(cpu->icache->trace->opaque, cpu, in);
+	in->fn(cpu, in);
+	retire(cpu, in, icache_insn_end(in));
+}
+
+static inline struct block *follow_link(const struct icache *ic, struct block *b, uint32_t lin)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		const struct block_link *l = &b->link[i];
+
+		if (l->lin == lin && (l->gen == ic->gen[0] || l->gen == ic->gen[1]) &&
+			l->to->key == b->key)
+			return l->to;
+	}
+	return NULL;
+}
+
+/* The block at lin, reached from b; links them. */
+static struct block *find_next(struct cpu *cpu, struct block *b, uint32_t lin)
+{
+	struct icache *ic = cpu->icache;
+	uint32_t epoch = ic->epoch;
+	struct block *to = icache_lookup(cpu, lin);
+
+	if (to && ic->found_gen && ic->epoch == epoch) {
+		b->link[b->link_next] =
+			(struct block_link){ .lin = lin, .gen = ic->found_gen, .to = to };
+		b->link_next ^= 1;
+	}
+	return to;
+}
+
+/*
+ * Runs blocks until something wants to be looked at, or icount reaches its end. Assumes that CS,
+ * CPL and CS.D change only at the end of a block that is marked `sync`.
+ */
+static void run_blocks(struct cpu *cpu)
+{
+	const uint64_t end = cpu->run_limit < cpu->stop_icount ? cpu->run_limit : cpu->stop_icount;
+	const uint32_t cs_base = cpu->seg[SEG_CS].base;
+	const uint64_t cs_end = (uint64_t)cpu->seg[SEG_CS].limit + 1;
+	const struct icache *ic = cpu->icache;
+	uint64_t icount = cpu->icount;
+	uint32_t eip = cpu->eip;
+	struct block *b = icache_lookup(cpu, cs_base + eip), *next;
+
+	while (b && eip + (uint64_t)b->len <= cs_end) {
+		const struct insn *in = b->insn, *last = in + b->n - 1;
+
+		if (unlikely(b->n > end - icount))
+			last = in + (end - icount);
+		for (; in != last; in++) {
+			cpu->eip = eip;
+			cpu->icount = icount;
+			in->fn(cpu, in);
+			eip += in->len;
+			icount++;
+			if (unlikely(cpu->look))
+				goto out;
+		}
+		if (icount == end)
+			goto out;
+		cpu->eip = eip;
+		cpu->icount = icount;
+		in->fn(cpu, in);
+		if (likely(b->end == BLOCK_END_JUMP)) {
+			eip = cpu->eip;
+			icount++;
+		} else if (b->end == BLOCK_END_NEXT) {
+			eip += in->len;
+			icount++;
+		} else {
+			retire(cpu, in, BLOCK_END_REP);
+			eip = cpu->eip;
+			icount = cpu->icount;
+		}
+		if (unlikely(cpu->look | b->sync) || icount >= end)
+			goto out;
+		next = follow_link(ic, b, cs_base + eip);
+		if (unlikely(!next)) {
+			cpu->eip = eip; /* a fetch may fault */
+			cpu->icount = icount;
+			next = find_next(cpu, b, cs_base + eip);
+		}
+		b = next;
+	}
+	cpu->eip = eip;
+	cpu->icount = icount;
+	step_one(cpu);
+	return;
+out:
+	cpu->eip = eip;
+	cpu->icount = icount;
+}
+
+/* The local APIC's timer is an end of its own beside the caller's limit. */
+static void set_run_limit(struct cpu *cpu, uint64_t limit)
+{
+	if (lapic_deadline_icount(cpu) <= cpu->icount)
+		lapic_run_timer(cpu);
+	cpu->run_limit = lapic_deadline_icount(cpu);
+	if (cpu->run_limit > limit || cpu->run_limit <= cpu->icount)
+		cpu->run_limit = limit;
+}
+
+static enum cpu_exit run(struct cpu *cpu, uint64_t limit)
+{
+	for (;;) {
+		if (cpu->reset_request)
+			return CPU_EXIT_RESET;
+		if (cpu->icount >= limit || cpu->icount >= cpu->stop_icount)
+			return CPU_EXIT_STOP;
+		if (cpu->look || cpu->halted || cpu->icount >= cpu->run_limit) {
+			set_run_limit(cpu, limit);
+			cpu->look = true;
+			if (excp_take_pending(cpu))
+				continue;
+			if (cpu->halted)
+				return CPU_EXIT_HALT;
+		}
+		mmu_sync(cpu);
+		if (cpu->look || unlikely(traces_exec(cpu)))
+			step_one(cpu);
+		else
+			run_blocks(cpu);
+	}
+}
+
+enum cpu_exit cpu_run(struct cpu *cpu, uint64_t limit)
+{
+	sigjmp_buf here, *outer = cpu->catch_;
+	enum cpu_exit e;
+
+	cpu->catch_ = &here;
+	cpu->look = true;
+	if (sigsetjmp(here, 0)) {
+		cpu->rep_again = false;
+		cpu->look = true;
+		excp_deliver_raised(cpu);
+	}
+	e = run(cpu, limit);
+	cpu->catch_ = outer;
+	return e;
+}

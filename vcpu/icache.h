@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Decoded code: basic blocks, found by the identity of the memory that they were decoded from (not
+ * by linear address: a block survives TLB flushes and is shared by its aliases) and by mode key.
+ *
+ * Blocks live in an arena that is emptied as a whole when it is full. A block that was written to
+ * is dead: it is no longer found, its key matches nothing, but its memory stays until then, so that
+ * the engine can finish the instruction it is in.
+ */
+#ifndef DEJAVM_ICACHE_H
+#define DEJAVM_ICACHE_H
+
+#include "cpu.h"
+#include "mmu.h"
+
+#define BLOCK_MAX_INSNS 48
+
+/* Mode keys: what decoding and fetch permission depend on. */
+#define KEY_CODE32 1u
+#define KEY_USER   2u
+#define KEY_COUNT  4u
+#define KEY_DEAD   0xffu
+
+enum block_end {
+	BLOCK_END_NEXT, /* goes on at the next instruction */
+	BLOCK_END_JUMP, /* the last instruction sets eip */
+	BLOCK_END_REP,	/* the last instruction may repeat */
+};
+
+struct block;
+
+/*
+ * Where a block went on to last time. Valid while lin matches, gen is one of the present
+ * generations (their values are never used again), and the target's key matches.
+ */
+struct block_link {
+	uint32_t lin;
+	uint32_t gen;
+	struct block *to;
+};
+
+struct block {
+	struct block_link link[2];
+	uint8_t key;
+	uint8_t end;	   /* enum block_end */
+	bool sync;	   /* mode may have changed: the engine must look at everything */
+	uint8_t link_next; /* link[] to be replaced next */
+	uint8_t n;	   /* instructions */
+	uint16_t len;	   /* bytes */
+	uint32_t page;	   /* CODE_PAGE_* identity of the first byte */
+	uint32_t off;	   /* of the first byte in the page */
+	uint32_t page2; /* if its only instruction goes on in another page: identity of that; else
+			   CODE_PAGE_NONE */
+	struct block *hash_next;
+	struct block *page_next[2]; /* other blocks of page and page2 */
+	struct insn insn[];
+};
+
+/* The part that the engine's loop needs; the rest is in icache.c. */
+struct icache {
+	uint32_t gen[2];    /* generations of links; [1]: to global pages */
+	uint32_t found_gen; /* of the block that icache_lookup() gave last; 0: it must not be linked
+			       to */
+	uint32_t epoch; /* the arena was emptied so many times: older block pointers are invalid */
+	struct icache_stats {
+		uint64_t blocks, insns, lookups, invalidated, writes_to_code, arena_flushes,
+			unlinks;
+	} stats;
+	/* Observers (engine.h); NULL: none. */
+	const struct engine_trace *trace;
+};
+
+#define ICACHE_ARENA_LEN (48u << 20)
+
+/* arena_len in bytes, at least 64 KiB. */
+struct icache *icache_new(size_t arena_len);
+void icache_free(struct icache *ic);
+
+/* Mode key of the CPU as it is. */
+static inline uint8_t icache_key(const struct cpu *cpu)
+{
+	return (uint8_t)((cpu->code32 ? KEY_CODE32 : 0) | (cpu->cpl == 3 ? KEY_USER : 0));
+}
+
+/* The block at cs:eip == lin, decoded now if need be; NULL: it cannot be cached (MMIO, CS limit,
+ * too long): step. May raise #PF. */
+struct block *icache_lookup(struct cpu *cpu, uint32_t lin);
+/* Decodes the instruction at cs:eip, exact to the byte in its faults (#PF; #GP at the CS limit or
+ * beyond 15 bytes). */
+void icache_fetch_one(struct cpu *cpu, struct insn *ret);
+enum block_end icache_insn_end(const struct insn *in);
+
+/* All links between blocks through non-global pages (or all) are void: the TLB was flushed. */
+void icache_unlink(struct cpu *cpu, bool global_too);
+/* len bytes at off of this RAM page are about to be, or have been, written. */
+void icache_write(struct cpu *cpu, uint32_t ram_page, uint32_t off, uint32_t len);
+bool icache_page_has_code(const struct cpu *cpu, uint32_t ram_page);
+/* The whole page was written, by DMA. */
+void icache_invalidate_page(struct cpu *cpu, uint32_t ram_page);
+/* Everything is dead; memory is given back at the next lookup. */
+void icache_flush(struct cpu *cpu);
+
+#endif
