@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <seccomp.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 
@@ -136,11 +137,11 @@ static int add_argument_rules(scmp_filter_ctx ctx)
 	/* chan_init, libevent: O_NONBLOCK and close-on-exec. */
 	for (size_t i = 0; r == 0 && i < sizeof(fcntl_commands) / sizeof(int); i++)
 		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1,
-			SCMP_A1(SCMP_CMP_EQ, (scmp_datum_t)fcntl_commands[i]));
-	/* libevent asks how much there is to read (FIONREAD). */
+			SCMP_A1(SCMP_CMP_EQ, (scmp_datum_t)fcntl_commands[i], 0));
+	/* libevent asks how much there is to read. */
 	if (r == 0)
 		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,
-			SCMP_A1(SCMP_CMP_EQ, (scmp_datum_t)0x541b));
+			SCMP_A1(SCMP_CMP_EQ, (scmp_datum_t)FIONREAD, 0));
 	return r;
 }
 
