@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "harness.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "log.h"
+
+static struct vm *vm_of(struct cpu *cpu)
+{
+	return cpu->bus_opaque;
+}
+
+static void note(struct vm *vm, bool write, bool mmio, uint32_t addr, unsigned size, uint64_t val)
+{
+	struct vm_access a = { write, mmio, size, addr, val, cpu_icount(vm->cpu) };
+
+	if (vm->n_log < 256)
+		vm->log[vm->n_log++] = a;
+	if (vm->on_access)
+		vm->on_access(vm, &a);
+}
+
+static uint32_t bus_in(struct cpu *cpu, uint16_t port, unsigned size)
+{
+	struct vm *vm = vm_of(cpu);
+	uint32_t v = vm->in_value++;
+
+	note(vm, false, false, port, size, v);
+	return v;
+}
+
+static void bus_out(struct cpu *cpu, uint16_t port, unsigned size, uint32_t val)
+{
+	note(vm_of(cpu), true, false, port, size, val);
+}
+
+static void bus_ins(struct cpu *cpu, uint16_t port, unsigned size, uint32_t n, void *buf)
+{
+	struct vm *vm = vm_of(cpu);
+
+	note(vm, false, false, port, size, n);
+	for (uint32_t i = 0; i < n; i++) {
+		memcpy((uint8_t *)buf + i * size, &vm->in_value, size);
+		vm->in_value++;
+	}
+}
+
+static void bus_outs(struct cpu *cpu, uint16_t port, unsigned size, uint32_t n, const void *buf)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		uint32_t v = 0;
+
+		memcpy(&v, (const uint8_t *)buf + i * size, size);
+		note(vm_of(cpu), true, false, port, size, v);
+	}
+}
+
+static uint64_t bus_mmio_read(struct cpu *cpu, uint32_t gpa, unsigned size)
+{
+	uint64_t v = 0;
+
+	for (unsigned i = 0; i < size; i++)
+		v |= (uint64_t)((gpa + i) & 0xff) << i * 8;
+	note(vm_of(cpu), false, true, gpa, size, v);
+	return v;
+}
+
+static void bus_mmio_write(struct cpu *cpu, uint32_t gpa, unsigned size, uint64_t val)
+{
+	note(vm_of(cpu), true, true, gpa, size, val);
+}
+
+static uint8_t bus_intack(struct cpu *cpu)
+{
+	(void)cpu;
+	return 0x20;
+}
+
+static void bus_eoi(struct cpu *cpu, uint8_t vector)
+{
+	(void)cpu;
+	(void)vector;
+}
+
+static void bus_triple_fault(struct cpu *cpu)
+{
+	vm_of(cpu)->shutdown = true;
+	cpu->reset_request = true;
+}
+
+static const struct cpu_bus bus = { bus_in, bus_out, bus_ins, bus_outs, bus_mmio_read,
+	bus_mmio_write, bus_intack, bus_eoi, bus_triple_fault };
+
+static void put64(struct vm *vm, uint32_t at, uint64_t v)
+{
+	memcpy(vm->ram + at, &v, 8);
+}
+
+static void put_gate(struct vm *vm, unsigned vector, uint32_t off)
+{
+	put64(vm, VM_IDT + vector * 8,
+		(off & 0xffff) | VM_SEL_CODE32 << 16 | (uint64_t)0x8e00 << 32 |
+			(uint64_t)(off >> 16) << 48);
+}
+
+static void put_tables(struct vm *vm)
+{
+	uint32_t *tss = (uint32_t *)(vm->ram + VM_TSS);
+
+	put64(vm, VM_GDT + 0x08, 0x00cf9b000000ffffull);
+	put64(vm, VM_GDT + 0x10, 0x00cf93000000ffffull);
+	put64(vm, VM_GDT + 0x18, 0x000f9b000000ffffull);
+	put64(vm, VM_GDT + 0x20, 0x000f93000000ffffull);
+	put64(vm, VM_GDT + 0x28, 0x00cffb000000ffffull);
+	put64(vm, VM_GDT + 0x30, 0x00cff3000000ffffull);
+	put64(vm, VM_GDT + 0x38, 0x00008b0000000067ull | (uint64_t)VM_TSS << 16);
+	tss[1] = VM_STACK0;
+	tss[2] = VM_SEL_DATA32;
+	for (unsigned v = 0; v < 48; v++) {
+		put_gate(vm, v, VM_STUBS + v * 16);
+		vm->ram[VM_STUBS + v * 16] = 0xf4;
+	}
+}
+
+static void set_seg(struct cpu *cpu, enum seg s, uint16_t sel, uint16_t attr, uint32_t limit)
+{
+	cpu->seg[s] = (struct segment){ .sel = sel, .attr = attr, .limit = limit };
+	seg_update(&cpu->seg[s]);
+}
+
+static void set_segments(struct cpu *cpu, uint16_t code, uint16_t code_attr, uint16_t data,
+	uint16_t data_attr, uint32_t limit)
+{
+	set_seg(cpu, SEG_CS, code, code_attr, limit);
+	for (unsigned s = 0; s < 6; s++)
+		if (s != SEG_CS)
+			set_seg(cpu, s, data, data_attr, limit);
+}
+
+void vm_mode_set(struct vm *vm, enum vm_mode mode)
+{
+	struct cpu *cpu = vm->cpu;
+
+	cpu->gdtr = (struct desc_table){ VM_GDT, 0x3f };
+	cpu->idtr = (struct desc_table){ VM_IDT, 48 * 8 - 1 };
+	cpu->tr =
+		(struct segment){ .sel = VM_SEL_TSS, .base = VM_TSS, .limit = 0x67, .attr = 0x8b };
+	if (mode == VM_REAL16) {
+		cpu->cr0 &= ~CR0_PE;
+		cpu->idtr = (struct desc_table){ 0, 0x3ff };
+		for (unsigned v = 0; v < 48; v++) {
+			uint16_t vec[2] = { (uint16_t)(VM_STUBS + v * 16), 0 };
+
+			memcpy(vm->ram + v * 4, vec, 4);
+		}
+		set_segments(cpu, 0, 0x93, 0, 0x93, 0xffff);
+		cpu->seg[SEG_CS].base = VM_CODE;
+		cpu->seg[SEG_CS].sel = VM_CODE >> 4;
+		cpu->seg[SEG_SS].base = (VM_STACK - 0x1000) & ~0xffffu;
+		cpu->seg[SEG_DS].base = cpu->seg[SEG_ES].base = 0x40000;
+		for (unsigned s = 0; s < 6; s++)
+			seg_update(&cpu->seg[s]);
+	} else {
+		cpu->cr0 |= CR0_PE;
+		if (mode == VM_PROT32)
+			set_segments(
+				cpu, VM_SEL_CODE32, 0xc09b, VM_SEL_DATA32, 0xc093, 0xffffffffu);
+		else
+			set_segments(cpu, VM_SEL_CODE16, 0x009b, VM_SEL_DATA16, 0x0093, 0xfffff);
+	}
+	cpu->gpr[R_ESP] = VM_STACK;
+	if (mode == VM_REAL16)
+		cpu->gpr[R_ESP] = 0xf000;
+	cpu->cpl = 0;
+	seg_mode_changed(cpu);
+	cpu->code32 = mode == VM_PROT32;
+	cpu->stack32 = mode == VM_PROT32;
+	mmu_mode_changed(cpu);
+}
+
+void vm_user(struct vm *vm)
+{
+	struct cpu *cpu = vm->cpu;
+
+	set_segments(cpu, VM_SEL_UCODE32, 0xc0fb, VM_SEL_UDATA32, 0xc0f3, 0xffffffffu);
+	cpu->cpl = 3;
+	seg_mode_changed(cpu);
+	cpu->cpl = 3;
+	cpu->code32 = cpu->stack32 = true;
+}
+
+struct vm *vm_new(enum vm_mode mode)
+{
+	struct vm *vm = calloc(1, sizeof(*vm));
+
+	must(vm != NULL);
+	vm->ram = aligned_alloc(4096, VM_RAM_LEN);
+	must(vm->ram != NULL);
+	memset(vm->ram, 0, VM_RAM_LEN);
+	vm->cpu = cpu_new(&bus, vm, "dejavm32", 0);
+	must(vm->cpu != NULL);
+	vm->map.n_entries = 1;
+	vm->map.entry[0] = (struct memmap_entry){
+		.npages = VM_RAM_LEN >> 12, .read_kind = MEM_RAM, .write_kind = MEM_RAM
+	};
+	must(mmu_set_map(vm->cpu, &vm->map, vm->ram, VM_RAM_LEN, NULL, 0) == 0);
+	mmu_set_codemap(vm->cpu, vm->codemap, sizeof(vm->codemap));
+	vm->cpu->cr0 = CR0_ET | CR0_NE;
+	put_tables(vm);
+	vm_mode_set(vm, mode);
+	return vm;
+}
+
+void vm_free(struct vm *vm)
+{
+	cpu_free(vm->cpu);
+	free(vm->ram);
+	free(vm);
+}
+
+/* As a write by DMA would do it. */
+void vm_code(struct vm *vm, const void *code, size_t len)
+{
+	memcpy(vm->ram + VM_CODE, code, len);
+	for (size_t page = VM_CODE >> 12; page <= (VM_CODE + len - 1) >> 12; page++)
+		icache_invalidate_page(vm->cpu, (uint32_t)page);
+	vm->cpu->eip = vm->cpu->cr0 & CR0_PE ? VM_CODE : 0;
+	vm->cpu->halted = false;
+}
+
+int vm_run(struct vm *vm, uint64_t n)
+{
+	struct cpu *cpu = vm->cpu;
+	uint64_t end = cpu->icount + n;
+	uint32_t at;
+
+	for (;;) {
+		enum cpu_exit e = cpu_run(cpu, end);
+
+		if (e == CPU_EXIT_RESET)
+			return VM_SHUTDOWN;
+		if (e == CPU_EXIT_HALT)
+			break;
+		if (cpu->icount >= end)
+			return cpu->halted ? VM_HLT : VM_LIMIT;
+		if (cpu->icount >= cpu->stop_icount)
+			cpu->stop_icount = BUS_NEVER;
+	}
+	at = cpu->eip - 1;
+	if (cpu->seg[SEG_CS].base == 0 && at >= VM_STUBS && at < VM_STUBS + 48 * 16 &&
+		at % 16 == 0) {
+		memcpy(vm->frame, vm->ram + (cpu->seg[SEG_SS].base + cpu->gpr[R_ESP]) % VM_RAM_LEN,
+			sizeof(vm->frame));
+		return (int)(at - VM_STUBS) / 16;
+	}
+	return VM_HLT;
+}
+
+#define VM_PT_FLAGS 0x7u
+
+void vm_paging(struct vm *vm, bool pae)
+{
+	struct cpu *cpu = vm->cpu;
+	uint32_t n_pages = VM_RAM_LEN >> 12;
+
+	memset(vm->ram + VM_PAGES, 0, 0x10000);
+	if (pae) {
+		uint64_t *pdpt = (uint64_t *)(vm->ram + VM_PAGES);
+		uint64_t *pd = (uint64_t *)(vm->ram + VM_PAGES + 0x1000);
+		uint64_t *pt = (uint64_t *)(vm->ram + VM_PAGES + 0x10000);
+
+		pdpt[0] = (VM_PAGES + 0x1000) | 1;
+		for (uint32_t i = 0; i < n_pages / 512; i++)
+			pd[i] = (VM_PAGES + 0x10000 + i * 0x1000) | VM_PT_FLAGS;
+		for (uint32_t i = 0; i < n_pages; i++)
+			pt[i] = (uint64_t)i << 12 | VM_PT_FLAGS;
+		cpu->cr4 |= CR4_PAE;
+		must(mmu_load_pdptes(cpu, VM_PAGES) == 0);
+	} else {
+		uint32_t *pd = (uint32_t *)(vm->ram + VM_PAGES);
+		uint32_t *pt = (uint32_t *)(vm->ram + VM_PAGES + 0x10000);
+
+		for (uint32_t i = 0; i < n_pages / 1024; i++)
+			pd[i] = (VM_PAGES + 0x10000 + i * 0x1000) | VM_PT_FLAGS;
+		for (uint32_t i = 0; i < n_pages; i++)
+			pt[i] = i << 12 | VM_PT_FLAGS;
+	}
+	cpu->cr3 = VM_PAGES;
+	cpu->cr0 |= CR0_PG | CR0_WP;
+	mmu_mode_changed(cpu);
+	mmu_flush(cpu, false);
+}
+
+uint32_t *vm_pte(struct vm *vm, uint32_t lin)
+{
+	unsigned size = vm->cpu->cr4 & CR4_PAE ? 8 : 4;
+
+	return (uint32_t *)(vm->ram + VM_PAGES + 0x10000 + (lin >> 12) * size);
+}
