@@ -231,6 +231,53 @@ static void test_rounding(void **state)
 			}
 }
 
+/*
+ * Operands at the borders of the formats' exponents with significands at the borders of rounding,
+ * by all roundings and precisions: overflow, underflow, and tiny results that round up to normal
+ * ones.
+ */
+static void test_borders(void **state)
+{
+	static const uint16_t exps[] = { 0, 1, 2, 0x3f69, 0x3f6a, 0x3f80, 0x3f81, 0x3bcc, 0x3bcd,
+		0x3c00, 0x3c01, 0x407e, 0x407f, 0x43fe, 0x43ff, 0x7ffd, 0x7ffe, 0x400d, 0x400e,
+		0x401d, 0x401e, 0x403d, 0x403e, 0x3ffe, 0x3ffd };
+	static const uint64_t sigs[] = { F80_J, UINT64_MAX, UINT64_MAX << 40, UINT64_MAX << 39,
+		(UINT64_MAX << 39) - 1, UINT64_MAX << 11, UINT64_MAX << 10, (UINT64_MAX << 10) - 1,
+		UINT64_MAX >> 1, F80_J + 1, F80_J | UINT64_C(1) << 39, F80_J | UINT64_C(1) << 10,
+		UINT64_C(1) << 62, 1 };
+	static const uint8_t ops[][2] = { { 0xd8, 0xc1 }, { 0xd8, 0xc9 }, { 0xd8, 0xf1 },
+		{ 0xd9, 0xfd }, { 0xd9, 0x1e }, { 0xdd, 0x1e }, { 0xdf, 0x1e }, { 0xdb, 0x1e },
+		{ 0xdf, 0x3e }, { 0xd9, 0xfc }, { 0xd9, 0xfa } };
+	static const uint8_t masks[] = { 0x3f, 0x0f, 0x37, 0x2f };
+	struct fpu_state s;
+
+	host_catch();
+	rnd_seed(4);
+	rnd_state(&s, 8);
+	image_set_word(&s, 1, 0);
+	image_set_word(&s, 2, 0);
+	for (unsigned i = 0; i < sizeof(exps) / sizeof(exps[0]) * 2; i++)
+		for (unsigned k = 0; k < sizeof(sigs) / sizeof(sigs[0]); k++)
+			for (unsigned o = 0; o < sizeof(ops) / sizeof(ops[0]); o++) {
+				unsigned pcrc = (unsigned)rnd() & 15;
+				/* 1 leaves the operand to the rounding; 0 for FADD and FSCALE */
+				bool zero = ops[o][1] == 0xc1 || ops[o][1] == 0xfd;
+
+				image_set_st(&s, 0, f80_make(i & 1, exps[i / 2], sigs[k]));
+				image_set_st(&s, 1,
+					zero ? f80_zero(false) : f80_make(false, F80_BIAS, F80_J));
+				for (unsigned m = 0; m < 4; m++, pcrc = (pcrc + 4) & 15) {
+					image_set_word(&s, 0, 0x40 | pcrc << 8 | masks[m]);
+					if (same(&s, ops[o][0], ops[o][1], false) ||
+						same(&s, ops[o][0], ops[o][1], false))
+						continue;
+					print_error("%02x %02x\n", ops[o][0], ops[o][1]);
+					same(&s, ops[o][0], ops[o][1], true);
+					fail();
+				}
+			}
+}
+
 static void run_fxsave(const struct fpu_state *s, uint8_t *img)
 {
 	uint8_t regs[108];
@@ -328,6 +375,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_all),
 		cmocka_unit_test(test_rounding),
+		cmocka_unit_test(test_borders),
 		cmocka_unit_test(test_fxsave),
 	};
 
