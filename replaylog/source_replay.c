@@ -526,6 +526,19 @@ static void output_missing(struct sequencer *s, char *buf, size_t cap)
 
 /* ---- steps ---- */
 
+/* Nothing but the end is left of a log that ended in the middle of things. The machine goes on to
+ * where it can be stopped. */
+static bool past_abrupt_end(const struct replay *r)
+{
+	return r->abrupt && is_closing(r, &r->main.ev);
+}
+
+/* ... and here it can be. */
+static bool at_abrupt_end(const struct replay *r, uint64_t icount)
+{
+	return past_abrupt_end(r) && icount >= r->main.ev.icount;
+}
+
 /* What the machine does is not what the log has next. */
 static void unexpected(struct sequencer *s, const char *what)
 {
@@ -549,7 +562,9 @@ static bool not_passed(struct sequencer *s, const char *what)
 	struct replay *r = s->state;
 	char words[512];
 
-	if (r->ending || r->main.ev.icount >= s->icount)
+	/* Where a log ends that was cut, the machine is stopped as soon as it can be: perhaps a
+	 * little later. */
+	if (r->ending || r->main.ev.icount >= s->icount || past_abrupt_end(r))
 		return true;
 	if (is_closing(r, &r->main.ev)) {
 		unexpected(s, what);
@@ -593,12 +608,6 @@ static void send_shutdown(struct sequencer *s, uint32_t cause)
 
 	r->ending = true;
 	sequencer_event(s, &in);
-}
-
-/* The end of a log that nothing in the machine brings about has been reached: bring it about. */
-static bool at_abrupt_end(const struct replay *r, uint64_t icount)
-{
-	return r->abrupt && is_closing(r, &r->main.ev) && r->main.ev.icount == icount;
 }
 
 /* The mark, if there is one, and the events that were taken with it. False: diverged. */
@@ -662,18 +671,13 @@ static void replay_take(struct sequencer *s, const struct seq_req *rq, const uin
 	}
 	if (!not_passed(s, "checkpoint"))
 		return;
-	if (ev->icount == s->icount) {
-		if (ev->id == LOG_WARP) {
-			unexpected(s, "a machine that is not halted");
-			return;
-		}
-		if (ev->id == LOG_CPU_MARK || is_input(r, ev)) {
-			if (!deliver_group(s, mark))
-				return;
-		} else if (at_abrupt_end(r, s->icount)) {
-			send_shutdown(s, r->end_cause);
-		}
-	}
+	/* A WARP is for the HALT that will come. If none comes, the machine passes it, and that is
+	 * found then. */
+	if (at_abrupt_end(r, s->icount))
+		send_shutdown(s, r->end_cause);
+	else if (ev->icount == s->icount && (ev->id == LOG_CPU_MARK || is_input(r, ev)) &&
+		 !deliver_group(s, mark))
+		return;
 	sequencer_done_reply(s, next_stop(s), 0);
 }
 
@@ -716,8 +720,7 @@ static uint64_t halt_value(struct sequencer *s, const struct seq_req *rq)
 		advance(s);
 	/* What was sent before a halt was counted one instruction further, to which a machine that
 	 * sleeps may never come. */
-	if (r->abrupt && is_closing(r, ev) &&
-		(rq->icount + 1 >= ev->icount || deadline == SEQ_NEVER)) {
+	if (past_abrupt_end(r) && (rq->icount + 1 >= ev->icount || deadline == SEQ_NEVER)) {
 		send_shutdown(s, r->end_cause);
 		sequencer_halt_reply(s, next_stop(s), rq->now_ns);
 		return SEQ_NEVER;
@@ -795,7 +798,7 @@ static void replay_clock(struct sequencer *s, const struct seq_req *rq)
 
 	/* In the last instruction of a log that was cut, or behind it, nobody will see what the
 	 * clock says. */
-	if (r->ending || (r->abrupt && is_closing(r, ev) && s->icount <= ev->icount)) {
+	if (r->ending || past_abrupt_end(r)) {
 		sequencer_done_reply(s, next_stop(s), r->last_clock);
 		return;
 	}
@@ -836,7 +839,7 @@ static void replay_digest(
 	const struct log_event *ev = &r->main.ev;
 	char missing[2048];
 
-	if (r->ending || (r->abrupt && is_closing(r, ev) && s->icount <= ev->icount)) {
+	if (r->ending || past_abrupt_end(r)) {
 		sequencer_done_reply(s, r->ending ? SEQ_NEVER : next_stop(s), 0);
 		return;
 	}
@@ -865,7 +868,7 @@ static void replay_shutdown(struct sequencer *s, const struct seq_req *rq)
 
 	snprintf(what, sizeof(what), "a shutdown (%s)", log_cause_name((uint8_t)rq->arg));
 	/* A log that stopped just before its end does not know the cause. */
-	if (!r->ending && !(r->abrupt && is_closing(r, ev) && s->icount <= ev->icount)) {
+	if (!r->ending && !past_abrupt_end(r)) {
 		if (!not_passed(s, what))
 			return;
 		if (!is_closing(r, ev)) {

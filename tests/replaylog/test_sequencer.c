@@ -741,6 +741,37 @@ static void abandoned_recording(void **state)
 	}
 }
 
+/* The last event is a digest: devices take nothing at its icount any more, and come at the next
+ * one. */
+static void abandoned_behind_a_digest(void **state)
+{
+	static struct rig r;
+	int fd = new_file();
+	struct sequencer_result res;
+
+	assert_true(rig_start(&r, conf_of(SOURCE_RECORD, fd)));
+	rig_request(&r, (struct seq_req){ .hdr.type = SEQ_INIT }, NULL, 0);
+	rig_digest(&r, 300, 0, 4);
+	sequencer_stop(&r.s, STOP_ABANDON, "devices died");
+	rig_finish(&r);
+	assert_true(rig_start(&r, conf_of(SOURCE_REPLAY, fd)));
+	rig_request(&r, (struct seq_req){ .hdr.type = SEQ_INIT }, NULL, 0);
+	assert_int_equal(r.done.next_icount, 300);
+	assert_true(rig_take(&r, 300, 0));
+	assert_int_equal(r.n_ev, 0);
+	assert_true(rig_digest(&r, 300, 0, 4));
+	rig_output(&r, 301, 0, "x");
+	assert_true(rig_take(&r, 301, 0));
+	assert_int_equal(r.n_ev, 1);
+	assert_int_equal(r.ev[0].rep.arg, SEQ_EV_SHUTDOWN);
+	assert_true(rig_digest(&r, 301, 0, 5));
+	assert_true(rig_shutdown(&r, 301, 0, SHUTDOWN_HOST_ERROR));
+	res = rig_finish(&r);
+	assert_string_equal(res.text, "");
+	assert_int_equal(res.exit_status, RUN_OK);
+	close(fd);
+}
+
 static void hub_death_leaves_a_whole_log(void **state)
 {
 	struct sequencer_result res;
@@ -933,6 +964,7 @@ int main(void)
 		cmocka_unit_test(corrupt_byte),
 		cmocka_unit_test(cut_anywhere),
 		cmocka_unit_test(abandoned_recording),
+		cmocka_unit_test(abandoned_behind_a_digest),
 		cmocka_unit_test(hub_death_leaves_a_whole_log),
 		cmocka_unit_test(replay_can_be_stopped),
 		cmocka_unit_test(realtime_replay_waits),
