@@ -291,28 +291,33 @@ static uint32_t config_base(const struct piix4_pm *s, unsigned off, uint32_t mas
 	return (uint32_t)(s->pci.config[off] | s->pci.config[off + 1] << 8) & mask;
 }
 
-/* Moves a range to base, 0: nowhere. A guest that puts it on other ports gets nothing. */
-static void pm_remap(
-	struct piix4_pm *s, uint32_t *mapped, uint32_t base, uint32_t len, const struct io_ops *ops)
+static void pm_unmap(struct piix4_pm *s, uint32_t *mapped, uint32_t len)
 {
-	if (*mapped == (base ? base + 1 : 0))
-		return;
 	if (*mapped)
 		io_unmap(&s->dev, *mapped - 1, len);
 	*mapped = 0;
+}
+
+/* A guest that puts a range over other chips' ports, or at 0, gets nothing. */
+static void pm_map(
+	struct piix4_pm *s, uint32_t *mapped, uint32_t base, uint32_t len, const struct io_ops *ops)
+{
 	if (base && io_map(&s->dev, base, len, ops, NULL) == 0)
 		*mapped = base + 1;
 }
 
+/* Both anew each time, so that the outcome follows from the configuration alone, not from its
+ * history. */
 static void pm_update_maps(struct piix4_pm *s)
 {
 	const uint8_t *cfg = s->pci.config;
 
-	pm_remap(s, &s->pm_mapped, cfg[CFG_PMREGMSC] & 1 ? config_base(s, CFG_PMBA, 0xffc0) : 0,
-		PM_LEN, &pm_ops);
-	pm_remap(s, &s->smb_mapped,
-		(cfg[CFG_SMBCFG] & 1) && (cfg[4] & 1) ? config_base(s, CFG_SMBBA, 0xfff0) : 0,
-		SMB_LEN, &smb_ops);
+	pm_unmap(s, &s->pm_mapped, PM_LEN);
+	pm_unmap(s, &s->smb_mapped, SMB_LEN);
+	if (cfg[CFG_PMREGMSC] & 1)
+		pm_map(s, &s->pm_mapped, config_base(s, CFG_PMBA, 0xffc0), PM_LEN, &pm_ops);
+	if ((cfg[CFG_SMBCFG] & 1) && (cfg[4] & 1))
+		pm_map(s, &s->smb_mapped, config_base(s, CFG_SMBBA, 0xfff0), SMB_LEN, &smb_ops);
 }
 
 static void pm_config_written(struct device *dev, unsigned off, unsigned len)
