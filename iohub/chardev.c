@@ -189,6 +189,8 @@ void chardev_set_fds(struct chardev *c, int in_fd, int out_fd)
 		}
 	}
 	chardev_kick(c);
+	if (out_fd >= 0 && c->front.connected)
+		c->front.connected(c->front.opaque);
 }
 
 struct chardev *chardev_new(

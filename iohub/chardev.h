@@ -30,11 +30,12 @@
 
 struct chardev;
 
-/* Who uses a back end. All three are called from the event loop; opaque is theirs. */
+/* Who uses a back end. All are called from the event loop; opaque is theirs. */
 struct chardev_front {
 	size_t (*room)(void *opaque);
 	void (*input)(void *opaque, const uint8_t *data, size_t len);
-	void (*writable)(void *opaque); /* output has room again after it had none */
+	void (*writable)(void *opaque);	 /* output has room again after it had none */
+	void (*connected)(void *opaque); /* there is a peer */
 	void *opaque;
 };
 

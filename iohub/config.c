@@ -85,6 +85,7 @@ static int open_boot_files(
 static int open_log(const struct options *o, struct shm *shm, struct error *err)
 {
 	bool record = o->rr == RR_DO_RECORD;
+	struct stat st;
 	int fd;
 
 	if (o->rr == RR_OFF)
@@ -99,15 +100,23 @@ static int open_log(const struct options *o, struct shm *shm, struct error *err)
 		return error_set(err, EBUSY,
 			"-icount rrfile=%s: another recording is writing this log", o->rr_file);
 	}
-	if (record && ftruncate(fd, 0) < 0) {
-		int r = error_set(err, errno,
-			"-icount rrfile=%s: the log must be a regular file: %s", o->rr_file,
-			strerror(errno));
-
+	if (record && (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))) {
 		close(fd);
-		return r;
+		return error_set(err, EINVAL,
+			"-icount rrfile=%s: expected a regular file to write the log to",
+			o->rr_file);
 	}
 	return shm_add_fd(shm, "logfile", fd, 0, err);
+}
+
+int config_clear_log(const struct options *o, const struct shm *shm, struct error *err)
+{
+	const struct shm_segment *log = shm_find(shm, "logfile");
+
+	if (o->rr == RR_DO_RECORD && ftruncate(log->rw_fd, 0) < 0)
+		return error_set(err, errno, "-icount rrfile=%s: cannot empty it: %s", o->rr_file,
+			strerror(errno));
+	return 0;
 }
 
 /* ---- what the log knows ---- */

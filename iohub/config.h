@@ -36,6 +36,11 @@ struct config {
  * what the options left open, and fills in *c. o must outlive *c. 0 or -errno with *err.
  */
 int config_build(struct config *c, struct options *o, struct shm *shm, struct error *err);
+/*
+ * Recording: empties the log file. The last thing before the processes are told anything, so that a
+ * mistake on the command line does not cost an old recording.
+ */
+int config_clear_log(const struct options *o, const struct shm *shm, struct error *err);
 void config_done(struct config *c);
 
 #endif

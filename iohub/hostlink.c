@@ -137,11 +137,6 @@ static void stream_break(void *opaque)
 	hostlink_input(s->hub, SEQ_EV_BREAK, s->number, s->number, 0, NULL, 0);
 }
 
-static void on_out_writable(void *opaque)
-{
-	hostlink_drain(opaque);
-}
-
 static void on_stream_writable(void *opaque)
 {
 	hostlink_drain(((struct stream *)opaque)->hub);
@@ -149,7 +144,18 @@ static void on_stream_writable(void *opaque)
 
 static void on_mux_writable(void *opaque)
 {
-	on_out_writable(((struct mux *)opaque)->opaque);
+	hostlink_drain(((struct mux *)opaque)->opaque);
+}
+
+/* One that the start waited for (wait=on) may be there now. */
+static void on_stream_connected(void *opaque)
+{
+	life_try_start(((struct stream *)opaque)->hub);
+}
+
+static void on_mux_connected(void *opaque)
+{
+	life_try_start(((struct mux *)opaque)->opaque);
 }
 
 static void on_mux_quit(void *opaque)
@@ -302,6 +308,7 @@ static int join_stream(struct hub *hub, const struct device_spec *d, struct erro
 		chardev_set_front(s->chr, &(struct chardev_front){ .room = stream_room,
 						  .input = stream_input,
 						  .writable = on_stream_writable,
+						  .connected = on_stream_connected,
 						  .opaque = s });
 		return 0;
 	}
@@ -322,6 +329,7 @@ static void open_muxes(struct hostlink *h)
 			chardev_set_front(h->chardevs[i], &(struct chardev_front){ .room = mux_room,
 								  .input = mux_input,
 								  .writable = on_mux_writable,
+								  .connected = on_mux_connected,
 								  .opaque = h->muxes[i] });
 }
 

@@ -270,6 +270,8 @@ void life_on_finished(struct hub *hub, const Dejavm__Finished *f)
 		l->status = 1;
 	tell_shutdown(hub, f->cause);
 	if (stays(hub, f)) {
+		event_del(l->timer);
+		l->phase = LIFE_LIVE;
 		set_run_state(hub, RUN_SHUTDOWN);
 		monitor_event(hub, "STOP", "");
 		return;

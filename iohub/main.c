@@ -117,7 +117,7 @@ static int setup(struct error *err)
 		return r;
 	life_init(&hub);
 	if ((r = hostlink_open(&hub, err)) || (r = watch_open(&hub, err)) ||
-		(r = processes_start(&hub, err)))
+		(r = processes_start(&hub, err)) || (r = config_clear_log(&hub.opt, &hub.shm, err)))
 		return r;
 	hostlink_say_waiting(&hub);
 	return 0;

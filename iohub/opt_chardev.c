@@ -93,8 +93,9 @@ static int check_socket(
 }
 
 /* Reads the kind's properties from opts into *s, which is zeroed but for kind and id. */
-static int spec_fill(struct chardev_spec *s, struct opts *opts, struct error *err)
+static int spec_fill(struct chardev_spec *s, struct opts *opts, bool is_short, struct error *err)
 {
+	static const char *const known_short[] = { "server", "wait", "nodelay", NULL };
 	const char *known[12] = { "id", "mux" };
 	bool nowait = false, wait_given = opts_get(opts, "wait") != NULL;
 	size_t n = 2;
@@ -126,10 +127,10 @@ static int spec_fill(struct chardev_spec *s, struct opts *opts, struct error *er
 			/* QEMU's older spelling of wait=off. */
 			(r = opts_get_bool(opts, "nowait", &nowait, err)))
 			return r;
-		s->wait = s->wait && !nowait && s->server;
 		r = check_socket(s, opts->origin, wait_given, err);
+		s->wait = s->wait && !nowait && s->server;
 	}
-	return r ? r : opts_check_unused(opts, known, err);
+	return r ? r : opts_check_unused(opts, is_short ? known_short : known, err);
 }
 
 void chardev_spec_done(struct chardev_spec *s)
@@ -164,7 +165,7 @@ int chardev_spec_parse(struct chardev_spec *ret, const char *text, struct error 
 	if (!r)
 		r = option_set_string(&s.id, id, err);
 	if (!r)
-		r = spec_fill(&s, &opts, err);
+		r = spec_fill(&s, &opts, false, err);
 	opts_done(&opts);
 	if (r)
 		chardev_spec_done(&s);
@@ -243,7 +244,7 @@ static int short_socket(
 				"nodelay",
 				origin, text, opts.v[i].key);
 	if (!r)
-		r = spec_fill(s, &opts, err);
+		r = spec_fill(s, &opts, true, err);
 	opts_done(&opts);
 	return r;
 }

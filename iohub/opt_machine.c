@@ -275,18 +275,20 @@ static bool parse_date(const char *text, int64_t *ret_s)
 	static const char *const formats[] = { "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d" };
 
 	for (size_t i = 0; i < sizeof(formats) / sizeof(formats[0]); i++) {
-		struct tm tm, back;
+		struct tm tm;
 		const char *end;
 		time_t t;
+		int mday;
 
 		memset(&tm, 0, sizeof(tm));
 		end = strptime(text, formats[i], &tm);
 		if (!end || *end)
 			continue;
+		mday = tm.tm_mday;
 		t = timegm(&tm);
-		/* strptime() takes the 31st of any month: a date that comes back different does not
-		 * exist. */
-		if (!gmtime_r(&t, &back) || back.tm_mday != tm.tm_mday || t < 0)
+		/* strptime() takes the 31st of any month; timegm() makes the 1st of the next of it.
+		 */
+		if (tm.tm_mday != mday || t < 0)
 			return false;
 		*ret_s = t;
 		return true;

@@ -606,9 +606,10 @@ void processes_quit(struct hub *hub)
 	for (int i = 0; i < PROC_COUNT; i++) {
 		struct process *p = &hub->proc[i];
 
-		/* One that has not been welcomed is in no state to understand Quit. */
-		if (p->pid && p->state < PROCESS_SETUP && p->is_child)
-			kill(p->pid, SIGKILL);
+		/* One that has not been welcomed does not expect Quit; the end of the socket it
+		 * understands. */
+		if (p->sock >= 0 && p->state < PROCESS_SETUP)
+			shutdown(p->sock, SHUT_WR);
 		else
 			process_send(p, &c);
 	}

@@ -120,8 +120,6 @@ static void on_beat(evutil_socket_t fd, short what, void *opaque)
 	for (int i = 0; i < PROC_COUNT; i++)
 		if (hub->proc[i].wanted)
 			look_at(hub, &hub->proc[i], now);
-	/* A back end with wait=on may have found its peer. */
-	life_try_start(hub);
 }
 
 /* -qmp wait=on: a client has come when it waits in the listening socket's backlog. */

@@ -1,0 +1,362 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The command line: tables of what is accepted and what it means, and of what is refused and in
+ * which words. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "log.h"
+#include "names.h"
+#include "options.h"
+
+#define ARGV_MAX 24
+
+/* Splits words at spaces; '_' in a word stands for a space. */
+static int parse(struct options *o, const char *words, struct error *err)
+{
+	static char copy[1024];
+	char *argv[ARGV_MAX] = { (char *)"dejavm" }, *save = NULL;
+	int argc = 1;
+
+	snprintf(copy, sizeof(copy), "%s", words);
+	for (char *w = strtok_r(copy, " ", &save); w; w = strtok_r(NULL, " ", &save)) {
+		assert_in_range(argc, 1, ARGV_MAX - 1);
+		argv[argc++] = w;
+	}
+	*err = (struct error)ERROR_INIT;
+	return options_parse(o, argc, argv, err);
+}
+
+static void parse_ok(struct options *o, const char *words)
+{
+	struct error err;
+
+	if (parse(o, words, &err) != 0)
+		fail_msg("'%s' was refused: %s", words, err.msg);
+}
+
+/* ---- what is refused ---- */
+
+static const struct {
+	const char *words;
+	const char *says[3];
+} refused[] = {
+	{ "--bogus", { "'--bogus'", "machine", "serial" } },
+	{ "-seriall stdio", { "did you mean '-serial'?" } },
+	{ "disk.img", { "'disk.img'", "not an option" } },
+	{ "-", { "'-'" } },
+	{ "-kernel", { "-kernel", "missing" } },
+	{ "-M q35", { "'q35'", "there are: pc" } },
+	{ "-machine pc,usb=on", { "'usb'", "type" } },
+	{ "-M pc,accel=kvm", { "'kvm'", "interp" } },
+	{ "-accel tcg", { "'tcg'", "interp" } },
+	{ "-cpu dejavm33", { "did you mean 'dejavm32'" } },
+	{ "-cpu dejavm32,+sse", { "features" } },
+	{ "-smp 2", { "one CPU" } },
+	{ "-m 0", { "from 1M to 3G" } },
+	{ "-m 4G", { "from 1M to 3G" } },
+	{ "-m 1025K", { "whole pages" } },
+	{ "-m lots", { "lots" } },
+	{ "-m 64,slots=2", { "'slots'", "size" } },
+	{ "-icount shift=11", { "shift", "from 0 to 10" } },
+	{ "-icount shift=-1", { "shift" } },
+	{ "-icount foo=1", { "'foo'", "rrfile" } },
+	{ "-icount rr=play,rrfile=x", { "rr=play", "'replay'" } },
+	{ "-icount rr=record", { "rrfile=FILE is missing" } },
+	{ "-icount rrfile=x", { "rr=record or rr=replay" } },
+	{ "-icount rrdigest=20", { "rrdigest" } },
+	{ "-icount rr=record,rrfile=x,rrdigest=2", { "rrdigest" } },
+	{ "-icount rr=record,rrfile=x,rrmarks=most", { "rrmarks=most", "'all'" } },
+	{ "-icount rr=record,rrfile=x,replay-speed=realtime", { "rr=replay" } },
+	{ "-icount rr=record,rrfile=x -rtc base=localtime", { "localtime", "time zone" } },
+	{ "-rtc base=yesterday", { "base=yesterday", "localtime" } },
+	{ "-rtc base=2026-02-30", { "2026-02-30" } },
+	{ "-rtc base=2026-13-01", { "2026-13-01" } },
+	{ "-rtc base=2026-01-01T25:00:00", { "T25" } },
+	{ "-rtc clock=host", { "clock=host", "clock=vm" } },
+	{ "-rtc drift=1", { "'drift'", "base" } },
+	{ "-display gtk", { "'gtk'", "none" } },
+	{ "-vga std", { "'std'", "none" } },
+	{ "-net user", { "'user'", "none" } },
+	{ "-nic user", { "'user'" } },
+	{ "-parallel stdio", { "'stdio'", "none" } },
+	{ "-monitor stdio", { "'stdio'", "none" } },
+	{ "-boot order=c", { "no order to set" } },
+	{ "-initrd x", { "needs -kernel" } },
+	{ "-append x", { "needs -kernel" } },
+	{ "-serial bogus", { "'bogus'", "file:PATH" } },
+	{ "-serial mon:bogus", { "'bogus'" } },
+	{ "-serial null -serial null -serial null -serial null -serial null", { "only 4" } },
+	{ "-serial file:", { "file:PATH" } },
+	{ "-serial tcp:localhost", { "no port" } },
+	{ "-serial tcp:localhost:http", { "'http'" } },
+	{ "-serial tcp:localhost:70000", { "'70000'" } },
+	{ "-serial tcp:localhost:1,foo=2", { "'foo'", "server" } },
+	{ "-serial unix:/x,path=/y", { "path= has no place" } },
+	{ "-serial unix:/x,wait=on", { "server=on" } },
+	{ "-serial unix:", { "path" } },
+	{ "-serial stdio -debugcon stdio", { "one user", "serial0", "debugcon" } },
+	{ "-serial chardev:x", { "id=x" } },
+	{ "-chardev null,id=aaaa -serial chardev:aaab", { "'aaab'", "did you mean 'aaaa'" } },
+	{ "-chardev null,id=a -chardev null,id=a", { "'a' is taken" } },
+	{ "-chardev null,id=a", { "no device uses it" } },
+	{ "-chardev null", { "id= is missing" } },
+	{ "-chardev id=x", { "-chardev id=x", "KIND" } },
+	{ "-chardev vc,id=a", { "'vc'", "socket" } },
+	{ "-chardev null,id=a,path=x", { "'path'", "mux" } },
+	{ "-chardev file,id=a", { "path=" } },
+	{ "-chardev socket,id=a", { "path=PATH or host=HOST" } },
+	{ "-chardev socket,id=a,path=/x,host=h,port=1", { "either" } },
+	{ "-chardev socket,id=a,host=h", { "port=" } },
+	{ "-chardev null,id=a -serial chardev:a -debugcon chardev:a",
+		{ "used by serial0", "mux=on" } },
+	{ "-device foo", { "'foo'", "isa-debugcon" } },
+	{ "-device isa-debug-exi", { "did you mean 'isa-debug-exit'" } },
+	{ "-device isa-serial", { "chardev=ID is missing" } },
+	{ "-device isa-debug-exit,iobase=0x10000", { "iobase" } },
+	{ "-device isa-debug-exit,size=4", { "'size'", "iosize" } },
+	{ "-device isa-debug-exit,id=a -device isa-debug-exit,id=a", { "'a' is taken" } },
+	{ "-chardev null,id=a -device isa-serial,chardev=a,index=4", { "index" } },
+	{ "-serial null -chardev null,id=a -device isa-serial,chardev=a,index=0", { "index=0" } },
+	{ "-qmp stdio", { "expected unix:PATH" } },
+	{ "-qmp unix:/x", { "server=on is missing" } },
+	{ "-qmp unix:/x,server=on -qmp unix:/y,server=on", { "one" } },
+	{ "-d nonsense", { "'nonsense'", "info" } },
+	{ "--wrap gdb", { "PROCESS=COMMAND" } },
+	{ "--wrap cpu=gdb", { "'cpu'", "did you mean 'vcpu'" } },
+};
+
+static void test_refused(void **state)
+{
+	for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
+		struct options o;
+		struct error err;
+
+		if (parse(&o, refused[i].words, &err) >= 0)
+			fail_msg("'%s' was accepted", refused[i].words);
+		for (int k = 0; k < 3 && refused[i].says[k]; k++)
+			if (!strstr(err.msg, refused[i].says[k]))
+				fail_msg("'%s': the message lacks \"%s\": %s", refused[i].words,
+					refused[i].says[k], err.msg);
+		options_done(&o);
+	}
+}
+
+/* ---- what is accepted ---- */
+
+static void test_defaults(void **state)
+{
+	struct options o;
+
+	parse_ok(&o, "");
+	assert_string_equal(o.machine, "pc");
+	assert_string_equal(o.cpu_model, "dejavm32");
+	assert_string_equal(o.engine, "interp");
+	assert_int_equal(o.ram_bytes, 128u << 20);
+	assert_int_equal(o.shift, -1);
+	assert_true(o.sleep);
+	assert_int_equal(o.rr, RR_OFF);
+	assert_false(o.qmp);
+	/* One serial port, connected to nothing. */
+	assert_int_equal(o.n_devices, 1);
+	assert_int_equal(o.n_streams, 1);
+	assert_string_equal(o.devices[0].type->driver, "isa-serial");
+	assert_string_equal(o.devices[0].stream_name, "serial0");
+	assert_int_equal(o.chardevs[o.devices[0].chardev].kind, CHARDEV_NULL);
+	options_done(&o);
+	parse_ok(&o, "-nodefaults");
+	assert_int_equal(o.n_devices, 0);
+	options_done(&o);
+	parse_ok(&o, "-serial none");
+	assert_int_equal(o.n_devices, 0);
+	options_done(&o);
+}
+
+static void test_values(void **state)
+{
+	struct options o;
+
+	parse_ok(&o, "--machine pc,accel=interp -m size=1G -cpu dejavm32 -kernel k -initrd i "
+		     "-append a,b "
+		     "-icount "
+		     "7,sleep=off,rr=record,rrfile=a,,b.bin,rrmarks=all,rrdigest=20,rrformat=raw "
+		     "-name n -S -no-reboot -no-shutdown");
+	assert_int_equal(o.ram_bytes, 1u << 30);
+	assert_string_equal(o.append, "a,b");
+	assert_int_equal(o.shift, 7);
+	assert_false(o.sleep);
+	assert_int_equal(o.rr, RR_DO_RECORD);
+	assert_string_equal(o.rr_file, "a,b.bin");
+	assert_true(o.rr_marks_all && o.rr_raw && o.start_paused && o.no_reboot && o.no_shutdown);
+	assert_int_equal(o.digest_log2, 20);
+	options_done(&o);
+	parse_ok(&o, "-icount shift=auto -m 64 -m 32M");
+	assert_int_equal(o.shift, -1);
+	assert_int_equal(o.ram_bytes, 32u << 20);
+	options_done(&o);
+	parse_ok(&o, "-rtc base=2026-01-02T03:04:05,clock=vm");
+	assert_int_equal(o.rtc, RTC_DATE);
+	assert_int_equal(o.rtc_s, 1767323045);
+	options_done(&o);
+	parse_ok(&o, "-rtc base=2024-02-29");
+	assert_int_equal(o.rtc_s, 1709164800);
+	options_done(&o);
+	parse_ok(&o, "-trace i8259* -d trace:pit*,debug --wrap vcpu=gdb=x --wrap qmpd=none -qmp "
+		     "unix:/tmp/q,server,nowait");
+	assert_int_equal(o.n_trace, 2);
+	assert_string_equal(o.trace[1], "pit*");
+	assert_int_equal(o.log_level, LOG_LVL_DEBUG);
+	assert_string_equal(o.wrap[PROC_VCPU], "gdb=x");
+	assert_string_equal(o.wrap[PROC_QMPD], "none");
+	assert_true(o.qmp && o.qmp_spec.server && !o.qmp_spec.wait);
+	assert_string_equal(o.qmp_spec.path, "/tmp/q");
+	options_done(&o);
+}
+
+static const struct chardev_case {
+	const char *text;
+	enum chardev_kind kind;
+	const char *path, *host, *port;
+	bool server, wait, mux, signal;
+} chardev_cases[] = {
+	{ "null", CHARDEV_NULL, NULL, NULL, NULL, 0, 0, 0, 1 },
+	{ "stdio", CHARDEV_STDIO, NULL, NULL, NULL, 0, 0, 0, 1 },
+	{ "mon:stdio", CHARDEV_STDIO, NULL, NULL, NULL, 0, 0, 1, 0 },
+	{ "pty", CHARDEV_PTY, NULL, NULL, NULL, 0, 0, 0, 1 },
+	{ "file:/a,b=c", CHARDEV_FILE, "/a,b=c", NULL, NULL, 0, 0, 0, 1 },
+	{ "unix:/a", CHARDEV_SOCKET, "/a", NULL, NULL, 0, 0, 0, 1 },
+	{ "unix:/a,,b,server=on", CHARDEV_SOCKET, "/a,b", NULL, NULL, 1, 1, 0, 1 },
+	{ "unix:/a,server=on,wait=off", CHARDEV_SOCKET, "/a", NULL, NULL, 1, 0, 0, 1 },
+	{ "unix:/a,server,nowait", CHARDEV_SOCKET, "/a", NULL, NULL, 1, 0, 0, 1 },
+	{ "tcp:localhost:4444", CHARDEV_SOCKET, NULL, "localhost", "4444", 0, 0, 0, 1 },
+	{ "tcp::4444,server=on", CHARDEV_SOCKET, NULL, "", "4444", 1, 1, 0, 1 },
+	{ "tcp:[::1]:4444,server=on,wait=off", CHARDEV_SOCKET, NULL, "::1", "4444", 1, 0, 0, 1 },
+	{ "mon:unix:/a,server=on", CHARDEV_SOCKET, "/a", NULL, NULL, 1, 1, 1, 0 },
+};
+
+static void same_text(const char *a, const char *b)
+{
+	assert_string_equal(a ? a : "(none)", b ? b : "(none)");
+}
+
+static void test_short_chardevs(void **state)
+{
+	for (size_t i = 0; i < sizeof(chardev_cases) / sizeof(chardev_cases[0]); i++) {
+		const struct chardev_case *c = &chardev_cases[i];
+		struct chardev_spec s;
+		struct error err = ERROR_INIT;
+
+		if (chardev_spec_parse_short(&s, "-serial", c->text, "serial0", &err) < 0)
+			fail_msg("'%s': %s", c->text, err.msg);
+		assert_int_equal(s.kind, c->kind);
+		same_text(s.path, c->path);
+		same_text(s.host, c->host);
+		same_text(s.port, c->port);
+		if (c->kind == CHARDEV_SOCKET) {
+			assert_int_equal(s.server, c->server);
+			assert_int_equal(s.wait, c->wait);
+		}
+		assert_int_equal(s.mux, c->mux);
+		assert_int_equal(s.signal, c->signal);
+		chardev_spec_done(&s);
+	}
+}
+
+/* The long form means the same as the short one. */
+static void test_long_chardevs(void **state)
+{
+	struct chardev_spec s;
+	struct error err = ERROR_INIT;
+
+	assert_int_equal(chardev_spec_parse(&s, "socket,id=a,path=/x,server=on", &err), 0);
+	assert_true(s.server && s.wait && !s.mux);
+	chardev_spec_done(&s);
+	assert_int_equal(chardev_spec_parse(&s, "stdio,id=a,mux=on", &err), 0);
+	assert_true(s.mux && !s.signal);
+	chardev_spec_done(&s);
+	assert_int_equal(chardev_spec_parse(&s, "stdio,id=a,mux=on,signal=on", &err), 0);
+	assert_true(s.mux && s.signal);
+	chardev_spec_done(&s);
+	assert_int_equal(chardev_spec_parse(&s, "file,id=a,path=x,append=on", &err), 0);
+	assert_true(s.append);
+	chardev_spec_done(&s);
+}
+
+static void check_stream(const struct options *o, int n, const char *name, const char *driver)
+{
+	for (size_t i = 0; i < o->n_devices; i++) {
+		if (o->devices[i].stream != n)
+			continue;
+		assert_string_equal(o->devices[i].stream_name, name);
+		assert_string_equal(o->devices[i].type->driver, driver);
+		return;
+	}
+	fail_msg("there is no stream %d", n);
+}
+
+static void test_streams(void **state)
+{
+	struct options o;
+	uint64_t index;
+
+	/* Serial ports first, whatever the order of the options; an index stays where "none" left a
+	 * gap. */
+	parse_ok(&o, "-debugcon null -device isa-debug-exit -chardev null,id=c -device "
+		     "isa-debugcon,chardev=c "
+		     "-serial none -serial null -chardev null,id=s -device isa-serial,chardev=s");
+	assert_int_equal(o.n_streams, 4);
+	assert_int_equal(o.n_devices, 5);
+	check_stream(&o, 0, "serial1", "isa-serial");
+	check_stream(&o, 1, "serial0", "isa-serial");
+	check_stream(&o, 2, "debugcon", "isa-debugcon");
+	check_stream(&o, 3, "debugcon1", "isa-debugcon");
+	assert_true(device_spec_get(&o.devices[0], "index", &index));
+	assert_int_equal(index, 1);
+	options_done(&o);
+	/* Users of one back end. */
+	parse_ok(&o, "-chardev stdio,id=c,mux=on -serial chardev:c -serial chardev:c -debugcon "
+		     "chardev:c");
+	assert_int_equal(o.n_chardevs, 1);
+	assert_int_equal(o.chardevs[0].n_users, 3);
+	options_done(&o);
+	/* -nographic is a terminal with keys, unless -serial says otherwise. */
+	parse_ok(&o, "-nographic");
+	assert_true(o.chardevs[0].mux && o.chardevs[0].kind == CHARDEV_STDIO);
+	options_done(&o);
+	parse_ok(&o, "-nographic -serial stdio");
+	assert_false(o.chardevs[0].mux);
+	assert_int_equal(o.n_devices, 1);
+	options_done(&o);
+}
+
+static void test_names(void **state)
+{
+	static const char *const names[] = { "isa-serial", "isa-debugcon", "pc", NULL };
+	char buf[24];
+
+	assert_string_equal(name_closest("isa-seriel", names), "isa-serial");
+	assert_string_equal(name_closest("isa_debugcom", names), "isa-debugcon");
+	assert_null(name_closest("rtl8139", names));
+	assert_null(name_closest("x", names));
+	assert_string_equal(names_join(buf, sizeof(buf), names), "isa-serial...");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_values),
+		cmocka_unit_test(test_short_chardevs),
+		cmocka_unit_test(test_long_chardevs),
+		cmocka_unit_test(test_streams),
+		cmocka_unit_test(test_names),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
