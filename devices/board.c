@@ -165,7 +165,8 @@ static struct device *serial_add(
 		error_set(err, EINVAL, "device isa-serial: too many properties");
 		return NULL;
 	}
-	memcpy(props, spec->props, spec->n_props * sizeof(props[0]));
+	if (spec->n_props)
+		memcpy(props, spec->props, spec->n_props * sizeof(props[0]));
 	s.props = props;
 	snprintf(index, sizeof(index), "%u", *next_index);
 	if (!spec_has(spec, "index"))
