@@ -210,8 +210,10 @@ static uint64_t pm_read(struct device *dev, uint64_t addr, unsigned size)
 	uint64_t v = 0;
 	unsigned i;
 
-	pm_sync(s);
-	pm_update(s);
+	if (addr < PM_EN) {
+		pm_sync(s);
+		pm_update(s);
+	}
 	for (i = 0; i < size && addr + i < PM_LEN; i++)
 		v |= (uint64_t)pm_read_byte(s, (unsigned)addr + i) << i * 8;
 	return v;
