@@ -151,6 +151,7 @@ struct cpu {
 	 * seen (step_armed: the instruction that follows it is to be trapped).
 	 */
 	uint64_t inhibit_icount, rf_icount, step_icount;
+	uint64_t rep_icount; /* between two iterations of a REP: that boundary */
 	bool step_armed;
 
 	uint64_t icount;   /* retired; during an instruction: without it. See cpu_icount() */

@@ -36,8 +36,10 @@ static inline void retire(struct cpu *cpu, const struct insn *in, enum block_end
 {
 	if (end == BLOCK_END_NEXT || (end == BLOCK_END_REP && !cpu->rep_again))
 		cpu->eip += in->len;
-	cpu->rep_again = false;
 	cpu->icount++;
+	if (cpu->rep_again)
+		cpu->rep_icount = cpu->icount;
+	cpu->rep_again = false;
 }
 
 /* One instruction (or one iteration) from cs:eip. The next boundary is looked at. */

@@ -66,6 +66,13 @@ static bool event_is_soft(const struct event *ev)
 	return ev->kind == EV_SOFT || ev->kind == EV_SOFT_BP;
 }
 
+/* At this boundary a REP string instruction has more to do. (An iteration has retired: the icount
+ * is not 0.) */
+static bool between_iterations(const struct cpu *cpu)
+{
+	return cpu->rep_icount && cpu->rep_icount == cpu->icount;
+}
+
 /* The EFLAGS image to be pushed: RF by SDM vol. 3, 17.3.1.1. */
 static uint32_t event_flags(struct cpu *cpu, const struct event *ev)
 {
@@ -77,7 +84,7 @@ static uint32_t event_flags(struct cpu *cpu, const struct event *ev)
 		fl |= FL_RF;
 	/* Between two iterations of a string instruction. */
 	if ((ev->kind == EV_INTR || ev->kind == EV_TRAP || ev->vector == EXCP_NMI) &&
-		cpu->rep_again)
+		between_iterations(cpu))
 		fl |= FL_RF;
 	return fl;
 }
@@ -86,7 +93,7 @@ void event_done(struct cpu *cpu)
 {
 	cpu->inhibit = 0;
 	cpu->step_armed = false;
-	cpu->rep_again = false;
+	cpu->rep_icount = 0;
 	cpu->look = true;
 }
 
@@ -452,7 +459,7 @@ static void expire(struct cpu *cpu)
 {
 	if (cpu->inhibit && cpu->inhibit_icount != cpu->icount)
 		cpu->inhibit = 0;
-	if (cpu->eflags & FL_RF && cpu->rf_icount != cpu->icount && !cpu->rep_again)
+	if (cpu->eflags & FL_RF && cpu->rf_icount != cpu->icount && !between_iterations(cpu))
 		cpu->eflags &= ~FL_RF;
 }
 
@@ -519,6 +526,19 @@ static bool take_code_breakpoint(struct cpu *cpu)
 	return true;
 }
 
+/* VIF and VIP both set before an instruction of CPL 3: the monitor has an interrupt to deliver (SDM
+ * vol. 3, 20.3.2, 20.4). */
+static bool take_virtual_interrupt(struct cpu *cpu)
+{
+	struct event ev = { .vector = EXCP_GP, .kind = EV_FAULT, .has_err = true, .eip = cpu->eip };
+
+	if ((cpu->eflags & (FL_VIF | FL_VIP)) != (FL_VIF | FL_VIP) || cpu->cpl != 3 ||
+		!(cpu->cr4 & (cpu_v86(cpu) ? CR4_VME : CR4_PVI)))
+		return false;
+	event_deliver(cpu, &ev);
+	return true;
+}
+
 /* Must the next boundary be looked at? */
 static bool look_again(const struct cpu *cpu)
 {
@@ -534,7 +554,8 @@ bool excp_take_pending(struct cpu *cpu)
 
 	if (!cpu->reset_request) {
 		expire(cpu);
-		taken = take_trap(cpu) || take_interrupt(cpu) || take_code_breakpoint(cpu);
+		taken = take_trap(cpu) || take_interrupt(cpu) || take_code_breakpoint(cpu) ||
+			take_virtual_interrupt(cpu);
 	}
 	if (!taken && cpu->eflags & FL_TF && !cpu->step_armed) {
 		cpu->step_armed = true;
