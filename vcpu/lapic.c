@@ -319,7 +319,8 @@ static void write_icr_low(struct cpu *cpu, uint32_t val)
 	/* INIT level de-assert only synchronises arbitration IDs. */
 	if (mode == DELIVER_INIT && val & ICR_LEVEL && !(val & ICR_ASSERT))
 		return;
-	if (to_me)
+	/* Shorthands that include ourselves are for fixed interrupts only (table 10-3). */
+	if (to_me && (shorthand == 0 || mode == DELIVER_FIXED))
 		accept(cpu, mode, (uint8_t)val, false);
 }
 

@@ -3,7 +3,7 @@
 # Runs a guest test's firmware image in Bochs: bochs.sh IMAGE [CPU-MODEL]. Prints what the test prints; status 0 if it passed.
 set -eu
 image=$1
-cpu=${2:-p3_katmai}
+cpu=${2:-p3_katmai}	# t_pae wants no-execute: corei5_lynnfield_750
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 head -c 512 /dev/zero > "$dir/vga"
