@@ -20,7 +20,8 @@ import tempfile
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-PROMPT = r"dejavm# $"
+# busybox asks the terminal where its cursor is after each prompt.
+PROMPT = r"dejavm# (\x1b\[6n)?$"
 
 
 class SessionError(Exception):

@@ -118,7 +118,10 @@ static uint64_t segments_digest(const struct cpu *cpu)
 /* What is neither a register nor in a group of its own: delivery state and lines. */
 static uint64_t run_digest(const struct cpu *cpu)
 {
-	uint64_t bits = cpu->cpl | (uint64_t)cpu->halted << 2 | (uint64_t)cpu->inhibit << 3 |
+	/* A shadow that is over may not have been cleared yet: that depends on where the slice
+	 * ended. */
+	uint8_t inhibit = cpu->inhibit_icount == cpu->icount ? cpu->inhibit : 0;
+	uint64_t bits = cpu->cpl | (uint64_t)cpu->halted << 2 | (uint64_t)inhibit << 3 |
 			(uint64_t)cpu->intr << 8 | (uint64_t)cpu->nmi_pending << 9 |
 			(uint64_t)cpu->nmi_blocked << 10 | (uint64_t)cpu->rep_again << 11 |
 			(uint64_t)cpu->db_pending << 32;
