@@ -202,11 +202,9 @@ void log_event_print_fields(FILE *f, const struct log_event *ev)
 	for (int i = 0; i < n; i++) {
 		char text[72];
 
-		/* The title has said these. */
-		if (v[i].type == FIELD_WORD && strcmp(v[i].name, "input") != 0 &&
-			strcmp(v[i].name, "checkpoint") != 0)
-			continue;
-		if (v[i].type == FIELD_WORD && ev->id == LOG_CHECKPOINT)
+		/* The title has said most words; the checkpoint of an input is for other programs.
+		 */
+		if (v[i].type == FIELD_WORD && strcmp(v[i].name, "input") != 0)
 			continue;
 		switch (v[i].type) {
 		case FIELD_UINT: fprintf(f, " %s=%" PRIu64, v[i].name, v[i].value); break;
