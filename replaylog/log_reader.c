@@ -313,6 +313,14 @@ int log_reader_next(struct log_reader *r, struct log_event *ev, struct error *er
 			*err = r->why;
 		return n;
 	}
+	/* UINT64_MAX means "never" in the protocols. */
+	if (ev->id == LOG_INSTRUCTION && ev->a >= UINT64_MAX - r->icount) {
+		error_set(&r->why, EBADMSG, "the instruction counts add up to more than 2^64");
+		n = event_bad(r);
+		if (err)
+			*err = r->why;
+		return n;
+	}
 	if (ev->id == LOG_INSTRUCTION)
 		r->icount += ev->a;
 	ev->number = r->events++;
