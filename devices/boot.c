@@ -104,10 +104,13 @@ int boot_kernel(struct boot *b, struct error *err)
 	if (r == 1)
 		r = boot_multiboot(b, err);
 	if (r == 1)
+		r = boot_vmlinux(b, err);
+	if (r == 1)
 		return error_set(err, ENOEXEC,
 			"kernel %s: not a Linux bzImage nor a multiboot image: expected 'HdrS' at "
-			"0x202 or a "
-			"multiboot header in the first %d bytes",
+			"0x202, a "
+			"multiboot header in the first %d bytes, or an i386 ELF file with a note "
+			"of 'Linux' (vmlinux)",
 			b->kernel.name, 8192);
 	return r;
 }

@@ -69,11 +69,23 @@ int boot_load_add(struct boot *b, const char *what, uint64_t gpa, const uint8_t 
 	uint64_t zero_len, struct error *err);
 void boot_done(struct boot *b);
 
+/* Does the image begin as an ELF file? */
+bool boot_elf_is(const struct blob *k);
+/*
+ * Adds a load for each segment of the ELF kernel (boot_elf_is()). *ret_entry: physical address of
+ * the entry; *ret_end: end of what is loaded. 0 or -errno with *err.
+ */
+int boot_elf_load(struct boot *b, uint32_t *ret_entry, uint64_t *ret_end, struct error *err);
+/* Is the kernel an i386 ELF file with a note whose owner is this? */
+bool boot_elf_has_note(const struct boot *b, const char *owner);
+
 /*
  * Reads the image and plans the loads and registers. 1: it is not an image of this kind; 0: done;
  * -errno with *err, which begins with the file's name.
  */
 int boot_linux(struct boot *b, struct error *err);
+/* A Linux kernel out of its bzImage: an ELF file with a note of owner "Linux". */
+int boot_vmlinux(struct boot *b, struct error *err);
 int boot_multiboot(struct boot *b, struct error *err);
 /* Both, and the message when it is neither. */
 int boot_kernel(struct boot *b, struct error *err);

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Linux bzImages by the 32-bit boot protocol (Linux Documentation/x86/boot.rst and zero-page.rst).
- *The real-mode code is not run: what it would have asked the BIOS is filled in here.
+ * The real-mode code is not run: what it would have asked the BIOS is filled in here. Also the
+ *kernel that has been taken out of a bzImage (vmlinux), which begins where the bzImage's
+ *decompressor would jump to, by the same protocol.
  *
  *	1000	boot_params ("zero page")
  *	2000	command line
@@ -55,10 +57,13 @@
 
 #define INITRD_MAX_OLD	 0x37ffffff /* before protocol 2.03 */
 #define CMDLINE_SIZE_OLD 255	    /* before 2.06 */
+/* A vmlinux has no header that says: the protocol of 3.x and later, and the limits of i386. */
+#define VMLINUX_VERSION	    0x20f
+#define VMLINUX_CMDLINE_MAX 2047
 
 struct linux_image {
 	unsigned version;
-	uint32_t setup_len; /* boot sector and real-mode code */
+	uint32_t setup_len; /* boot sector and real-mode code; 0: a vmlinux, which has none */
 	uint64_t code_len;
 	bool high;
 	uint32_t initrd_max; /* last byte's address */
@@ -135,6 +140,17 @@ static void params_header(const struct boot *b, uint8_t *zp)
 	zp[HDR_TYPE_OF_LOADER] = LOADER_QEMU;
 }
 
+/* What the image's header would have said, for a kernel that has none. */
+static void params_header_vmlinux(uint8_t *zp)
+{
+	put_le16(zp + HDR_BOOT_FLAG, 0xaa55);
+	memcpy(zp + HDR_MAGIC, "HdrS", 4);
+	put_le16(zp + HDR_VERSION, VMLINUX_VERSION);
+	zp[HDR_LOADFLAGS] = LOADED_HIGH;
+	put_le16(zp + HDR_VID_MODE, VID_MODE_NORMAL);
+	zp[HDR_TYPE_OF_LOADER] = LOADER_QEMU;
+}
+
 static int params_add(
 	struct boot *b, const struct linux_image *im, uint8_t **ret, struct error *err)
 {
@@ -143,7 +159,10 @@ static int params_add(
 
 	if (!zp)
 		return -ENOMEM;
-	params_header(b, zp);
+	if (im->setup_len)
+		params_header(b, zp);
+	else
+		params_header_vmlinux(zp);
 	params_e820(b, zp);
 	put_le16(zp + PARAMS_EXT_MEM_K, (uint16_t)(high_kib > 0xfc00 ? 0xfc00 : high_kib));
 	put_le32(zp + PARAMS_ALT_MEM_K, (uint32_t)high_kib);
@@ -223,5 +242,33 @@ int boot_linux(struct boot *b, struct error *err)
 	 * points by definition. */
 	put_le32(zp + HDR_CODE32_START, b->kernel_gpa);
 	b->regs = (struct boot_regs){ .entry = b->kernel_gpa, .esi = PARAMS_GPA };
+	return 0;
+}
+
+int boot_vmlinux(struct boot *b, struct error *err)
+{
+	struct linux_image im = { .version = VMLINUX_VERSION,
+		.high = true,
+		.initrd_max = INITRD_MAX_OLD,
+		.cmdline_max = VMLINUX_CMDLINE_MAX };
+	uint32_t entry = 0;
+	uint64_t end = 0;
+	uint8_t *zp = NULL;
+	int r;
+
+	if (!boot_elf_has_note(b, "Linux"))
+		return 1;
+	r = boot_elf_load(b, &entry, &end, err);
+	if (r == 0)
+		r = params_add(b, &im, &zp, err);
+	if (r == 0)
+		r = cmdline_add(b, &im, zp, err);
+	if (r == 0)
+		r = initrd_add(b, &im, end, zp, err);
+	if (r < 0)
+		return r;
+	b->setup_gpa = PARAMS_GPA;
+	put_le32(zp + HDR_CODE32_START, entry);
+	b->regs = (struct boot_regs){ .entry = entry, .esi = PARAMS_GPA };
 	return 0;
 }

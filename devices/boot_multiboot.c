@@ -29,9 +29,6 @@
 #define MMAP_ENTRY_LEN 24 /* with its size field */
 #define MOD_LEN	       16
 
-#define ELF_PT_LOAD 1
-#define ELF_EM_386  3
-
 struct mb_image {
 	const uint8_t *header;
 	uint32_t flags;
@@ -53,12 +50,6 @@ static const uint8_t *header_find(const struct blob *k, size_t *ret_off)
 		}
 	}
 	return NULL;
-}
-
-static void end_note(struct mb_image *im, uint64_t end)
-{
-	if (end > im->end)
-		im->end = end;
 }
 
 /* The address fields: load the file as one piece. */
@@ -95,77 +86,8 @@ static int address_load(struct boot *b, struct mb_image *im, struct error *err)
 	bss = bss_end ? bss_end - (load_addr + len) : 0;
 	b->regs.entry = get_le32(h + 28);
 	b->kernel_gpa = load_addr;
-	end_note(im, load_addr + len + bss);
+	im->end = load_addr + len + bss;
 	return boot_load_add(b, "kernel", load_addr, b->kernel.data + off, len, bss, err);
-}
-
-static int segment_load(struct boot *b, struct mb_image *im, unsigned i, const uint8_t *ph,
-	uint32_t *entry, struct error *err)
-{
-	uint32_t off = get_le32(ph + 4), vaddr = get_le32(ph + 8), paddr = get_le32(ph + 12);
-	uint32_t filesz = get_le32(ph + 16), memsz = get_le32(ph + 20);
-	char what[48];
-
-	if (memsz == 0)
-		return 0;
-	if (filesz > memsz || off > b->kernel.len || filesz > b->kernel.len - off)
-		return error_set(err, EINVAL,
-			"kernel %s: ELF segment %u: 0x%x bytes at offset 0x%x (0x%x in memory) are "
-			"not in the file, "
-			"which has 0x%zx",
-			b->kernel.name, i, filesz, off, memsz, b->kernel.len);
-	/* e_entry is a virtual address; kernels that are linked high have another physical one. */
-	if (get_le32(b->kernel.data + 24) - vaddr < memsz)
-		*entry = get_le32(b->kernel.data + 24) - vaddr + paddr;
-	if (!b->kernel_gpa)
-		b->kernel_gpa = paddr;
-	end_note(im, (uint64_t)paddr + memsz);
-	snprintf(what, sizeof(what), "ELF segment %u", i);
-	return boot_load_add(b, what, paddr, b->kernel.data + off, filesz, memsz - filesz, err);
-}
-
-static int elf_load(struct boot *b, struct mb_image *im, struct error *err)
-{
-	const uint8_t *p = b->kernel.data;
-	const char *name = b->kernel.name;
-	uint32_t phoff, entry;
-	unsigned phnum, phentsize, loaded = 0;
-
-	if (b->kernel.len < 52 || memcmp(p, "\177ELF", 4) != 0)
-		return error_set(err, EINVAL,
-			"kernel %s: a multiboot header without address fields in a file that is "
-			"not ELF",
-			name);
-	if (p[4] != 1 || p[5] != 1 || get_le16(p + 18) != ELF_EM_386)
-		return error_set(err, EINVAL,
-			"kernel %s: ELF class %u, data %u, machine %u: expected 32-bit (1), "
-			"little-endian (1), i386 (3)",
-			name, p[4], p[5], get_le16(p + 18));
-	phoff = get_le32(p + 28);
-	phentsize = get_le16(p + 42);
-	phnum = get_le16(p + 44);
-	entry = get_le32(p + 24);
-	if (phentsize < 32 || phoff > b->kernel.len ||
-		(uint64_t)phentsize * phnum > b->kernel.len - phoff)
-		return error_set(err, EINVAL,
-			"kernel %s: %u ELF program headers of %u bytes at offset 0x%x are not in "
-			"the file, which has 0x%zx",
-			name, phnum, phentsize, phoff, b->kernel.len);
-	for (unsigned i = 0; i < phnum; i++) {
-		const uint8_t *ph = p + phoff + (size_t)i * phentsize;
-		int r;
-
-		if (get_le32(ph) != ELF_PT_LOAD)
-			continue;
-		r = segment_load(b, im, i, ph, &entry, err);
-		if (r < 0)
-			return r;
-		loaded++;
-	}
-	if (!loaded)
-		return error_set(err, EINVAL, "kernel %s: ELF without a segment to load", name);
-	b->regs.entry = entry;
-	return 0;
 }
 
 /* ---- the information structure ---- */
@@ -298,7 +220,15 @@ int boot_multiboot(struct boot *b, struct error *err)
 			"kernel %s: multiboot header flags 0x%x demand what is not known here: "
 			"0x%x",
 			b->kernel.name, im.flags, unknown);
-	r = im.flags & MB_F_ADDRESS ? address_load(b, &im, err) : elf_load(b, &im, err);
+	if (im.flags & MB_F_ADDRESS)
+		r = address_load(b, &im, err);
+	else if (boot_elf_is(&b->kernel))
+		r = boot_elf_load(b, &b->regs.entry, &im.end, err);
+	else
+		r = error_set(err, EINVAL,
+			"kernel %s: a multiboot header without address fields in a file that is "
+			"not ELF",
+			b->kernel.name);
 	if (r == 0)
 		r = info_build(b, &im, err);
 	return r;

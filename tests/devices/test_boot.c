@@ -386,6 +386,65 @@ static void mb_fails(uint8_t *k, size_t len, const char *word)
 	free(k);
 }
 
+/* mb_elf() without its multiboot header, with a note of the owner "Linux" in a second segment
+ * header. */
+static uint8_t *vmlinux(void)
+{
+	uint8_t *k = mb_elf(), *ph = k + 84, *note = k + 0xf00;
+
+	memset(k + 0x1000, 0x33, 12);
+	put_le16(k + 44, 2);
+	put_le32(ph, 4);
+	put_le32(ph + 4, 0xf00);
+	put_le32(ph + 16, 48);
+	put_le32(note, 4); /* another owner first */
+	put_le32(note + 4, 3);
+	memcpy(note + 12, "GNU", 4);
+	put_le32(note + 20, 6);
+	memcpy(note + 32, "Linux", 6);
+	return k;
+}
+
+static void test_vmlinux(void **state)
+{
+	uint8_t *k = vmlinux(), initrd[100];
+	struct rig *r = direct_config(UINT64_C(16) << 20, k, MB_LEN);
+	const uint8_t *ram = r->cfg.ram, *zp;
+
+	memset(initrd, 0x42, sizeof(initrd));
+	r->cfg.initrd = (struct blob){ initrd, sizeof(initrd), "initrd.img" };
+	assert_int_equal(rig_build(r, NULL, 0), 0);
+	machine_reset(r->m);
+	assert_int_equal(param(r, 0), 0x100010); /* physical entry */
+	zp = ram + param(r, 5);
+	assert_memory_equal(ram + 0x100000, k + 0x1000, 0x800);
+	assert_memory_equal(zp + 0x202, "HdrS", 4);
+	assert_int_equal(zp[0x211] & 1, 1);
+	assert_string_equal((const char *)ram + get_le32(zp + 0x228), "console=ttyS0 quiet");
+	assert_int_equal(get_le32(zp + 0x21c), sizeof(initrd));
+	assert_memory_equal(ram + get_le32(zp + 0x218), initrd, sizeof(initrd));
+	assert_true(zp[0x1e8] > 0);
+	rig_free(r);
+	free(k);
+}
+
+static void test_vmlinux_bad(void **state)
+{
+	uint8_t *k = vmlinux();
+
+	put_le32(k + 0xf00 + 20, 5); /* "Linux" without its NUL is another name */
+	mb_fails(k, MB_LEN, "a note of 'Linux'");
+	k = vmlinux();
+	put_le32(k + 0xf00 + 4, 0xfffffff0); /* a note that reaches out of its segment */
+	mb_fails(k, MB_LEN, "a note of 'Linux'");
+	k = vmlinux();
+	put_le32(k + 84 + 4, MB_LEN - 8);
+	mb_fails(k, MB_LEN, "a note of 'Linux'");
+	k = vmlinux();
+	put_le32(k + 52 + 4, MB_LEN - 4);
+	mb_fails(k, MB_LEN, "segment 0");
+}
+
 static void test_multiboot_bad(void **state)
 {
 	uint8_t *k = mb_elf();
@@ -455,6 +514,8 @@ int main(void)
 		cmocka_unit_test(test_multiboot_elf),
 		cmocka_unit_test(test_multiboot_addresses),
 		cmocka_unit_test(test_multiboot_bad),
+		cmocka_unit_test(test_vmlinux),
+		cmocka_unit_test(test_vmlinux_bad),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
