@@ -190,6 +190,8 @@ struct cpu {
 	/* Delivery in progress, for double and triple faults (SDM vol. 3, 6.15) */
 	int excp_vector; /* -1: none */
 	bool delivering;
+	uint64_t event_icount; /* how many events were delivered at this icount: a guest may go round without retiring */
+	uint32_t event_n;
 	sigjmp_buf *catch_; /* where cpu_raise() goes */
 	int raise_vector;
 	uint32_t raise_err;

@@ -363,12 +363,35 @@ static void count_event(struct cpu *cpu, const struct event *ev)
 		cpu->n_excp[ev->vector]++;
 }
 
+/*
+ * Faults in a row that one event may become. Benign ones could go on for ever: an #AC whose
+ * handler, in a conforming segment, runs on the same misaligned stack. Processors hang then, until
+ * an NMI; here it is a shutdown.
+ */
+#define CHAIN_MAX 8
+
+/*
+ * Events without an instruction between them: a handler whose first instruction faults, a code
+ * breakpoint on the handler of #DB. Time stands still meanwhile, nothing else would end it.
+ */
+#define EVENTS_MAX (1u << 20)
+
+static bool events_go_on(struct cpu *cpu)
+{
+	if (cpu->event_icount != cpu->icount) {
+		cpu->event_icount = cpu->icount;
+		cpu->event_n = 0;
+	}
+	return ++cpu->event_n < EVENTS_MAX;
+}
+
 /* Delivers the event, or what comes of it. Does not raise. */
 static void event_deliver(struct cpu *cpu, const struct event *first)
 {
 	sigjmp_buf *outer = cpu->catch_;
 	struct event ev = *first;
-	bool ok = true;
+	unsigned chain = 0;
+	bool ok = events_go_on(cpu);
 
 	cpu->delivering = true;
 	cpu->excp_vector = ev.vector;
@@ -379,7 +402,7 @@ static void event_deliver(struct cpu *cpu, const struct event *first)
 	while (ok && !try_deliver(cpu, &ev)) {
 		bool is_excp = ev.kind == EV_FAULT && ev.vector != EXCP_NMI;
 
-		ok = event_combine(cpu, ev.vector, is_excp, &ev);
+		ok = event_combine(cpu, ev.vector, is_excp, &ev) && ++chain < CHAIN_MAX;
 		cpu->excp_vector = ev.vector;
 		if (ok)
 			count_event(cpu, &ev);

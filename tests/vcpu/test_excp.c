@@ -283,6 +283,49 @@ static void test_page_faults(void **state)
 	assert_int_equal(cpu->cr2 >> 12, VM_IDT >> 12);
 }
 
+/* #AC on the way to the handler of #AC, for ever: a shutdown, not a hang. */
+static void test_endless(void **state)
+{
+	static const uint64_t conforming = 0x00cf9f000000ffff;
+	static const uint8_t vectors[] = { EXCP_UD, EXCP_AC };
+
+	memcpy(vm->ram + VM_GDT + VM_SEL_CODE16, &conforming, 8);
+	for (int i = 0; i < 2; i++)
+		vm->ram[VM_IDT + vectors[i] * 8 + 2] = VM_SEL_CODE16;
+	vm_asm(vm, "\x0f\x0b");
+	vm_user(vm);
+	cpu->cr0 |= CR0_AM;
+	cpu->gpr[R_ESP] = VM_STACK - 3;
+	/* Without AC the same works: the handler's HLT is reached, in ring 3. */
+	assert_int_equal(vm_run(vm, 10), EXCP_GP);
+	assert_int_equal(vm->frame[1], VM_STUBS + EXCP_UD * 16);
+	assert_int_equal(vm->frame[2], VM_SEL_CODE16 | 3);
+	vm_asm(vm, "\x0f\x0b");
+	vm_user(vm);
+	cpu->gpr[R_ESP] = VM_STACK - 3;
+	flags_set(cpu, cpu->eflags | FL_AC);
+	assert_int_equal(vm_run(vm, 10), VM_SHUTDOWN);
+	assert_true(vm->shutdown);
+}
+
+/* Handlers that never retire an instruction. */
+static void test_standstill(void **state)
+{
+	/* the handler of #UD is UD2; its stack is ROM-like: nothing is mapped there */
+	memcpy(vm->ram + VM_STUBS + EXCP_UD * 16, "\x0f\x0b", 2);
+	vm_asm(vm, "\x0f\x0b");
+	cpu->gpr[R_ESP] = 0xc0000000;
+	assert_int_equal(vm_run(vm, 1000), VM_SHUTDOWN);
+	cpu->reset_request = vm->shutdown = false;
+	/* a code breakpoint on the handler of #DB */
+	vm_asm(vm, "\x90\x90");
+	debug_write_dr(cpu, 0, VM_CODE + 1);
+	debug_write_dr(cpu, 1, VM_STUBS + EXCP_DB * 16);
+	debug_write_dr(cpu, 7, 0xa);
+	assert_int_equal(vm_run(vm, 1000), VM_SHUTDOWN);
+	assert_true(vm->shutdown);
+}
+
 /* ---- HLT ---- */
 
 static void test_wake(void **state)
@@ -359,6 +402,8 @@ int main(void)
 		T(test_triple),
 		T(test_interrupt_fault),
 		T(test_page_faults),
+		T(test_endless),
+		T(test_standstill),
 		T(test_wake),
 		T(test_wakes_agrees),
 	};
