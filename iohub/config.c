@@ -207,7 +207,7 @@ static void key_add_digest(struct config *c, const char *key, uint64_t hash, uin
 static void key_add_devices(struct config *c, const struct options *o)
 {
 	unsigned n_serial = 0;
-	char streams[DEVICES_MAX * 36] = "", key[24], text[256];
+	char streams[DEVICES_MAX * 36] = "", key[40], text[256];
 
 	for (size_t i = 0; i < o->n_devices; i++) {
 		const struct device_spec *d = &o->devices[i];

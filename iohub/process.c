@@ -181,6 +181,7 @@ static void on_hello(struct process *p, const Dejavm__Hello *h)
 
 	if (hello_wrong(h, p->role->name, text, sizeof(text))) {
 		refuse(p->sock, text);
+		p->refused = true;
 		life_broken(p->hub, "%s", text);
 		return;
 	}
@@ -395,6 +396,7 @@ static int start(struct process *p, struct error *err)
 	p->epoch++;
 	p->state = PROCESS_HELLO;
 	p->hello_pid = 0;
+	p->refused = false;
 	p->fatal_text[0] = '\0';
 	p->beat_warned = false;
 	if (p->by_hand) {

@@ -43,7 +43,7 @@ struct process {
 	const char *wrap; /* --wrap's command, or NULL */
 	pid_t pid;	  /* of our child, or of whoever said Hello; 0: none */
 	int pidfd;
-	bool is_child;
+	bool is_child, refused;
 	pid_t hello_pid; /* differs from pid under a debugger */
 	int sock;
 	uint64_t epoch;
