@@ -456,7 +456,7 @@ static void output_differs(
 	struct replay *r = s->state;
 	struct expected *e = &r->stream[stream];
 	size_t known = output_expect(s, stream, at + CONTEXT_LEN);
-	const uint8_t *want = e->buf + e->pos + at;
+	const uint8_t *want = known > at ? e->buf + e->pos + at : p;
 	size_t n_want = known - at < CONTEXT_LEN ? known - at : CONTEXT_LEN;
 	char a[CONTEXT_LEN * 4 + 8], b[CONTEXT_LEN * 4 + 8], what[32];
 

@@ -286,6 +286,7 @@ int main(int argc, char **argv)
 	if (argc == 5 && (!strcmp(op, "--cut") || !strcmp(op, "--flip-byte") ||
 				 !strcmp(op, "--set-version"))) {
 		mutate_file(op, argv[2], p, len, out);
+		free(p);
 		return 0;
 	}
 	load(p, len);
@@ -306,5 +307,6 @@ int main(int argc, char **argv)
 	else
 		die("cannot '%s'", op);
 	save(out);
+	free(p);
 	return 0;
 }

@@ -43,6 +43,7 @@ static void *run(void *opaque)
 	struct rig *r = opaque;
 
 	sequencer_run(&r->s);
+	atomic_store_release(&r->ended, true);
 	return NULL;
 }
 
@@ -107,7 +108,7 @@ bool rig_wait(struct rig *r)
 			must(++r->n_ev < RIG_EVENTS_MAX);
 			continue;
 		}
-		if (__atomic_load_n(&r->s.result.over, __ATOMIC_ACQUIRE) && chan_empty(&r->dev))
+		if (atomic_load_acquire(&r->ended) && chan_empty(&r->dev))
 			return false;
 		must(host_monotonic_ns() < until);
 		chan_wait(&r->dev, 0, 10000000, -1);
@@ -209,8 +210,7 @@ struct sequencer_result rig_finish(struct rig *r)
 	int64_t until = host_monotonic_ns() + WAIT_NS;
 
 	if (r->running) {
-		while (!__atomic_load_n(&r->s.result.over, __ATOMIC_ACQUIRE) &&
-			atomic_load(&r->s.stop) == STOP_NOT) {
+		while (!atomic_load_acquire(&r->ended)) {
 			must(host_monotonic_ns() < until);
 			nanosleep(&(struct timespec){ 0, 100000 }, NULL);
 		}

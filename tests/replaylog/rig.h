@@ -25,6 +25,7 @@ struct rig {
 	struct sequencer s;
 	pthread_t thread;
 	bool running, opened;
+	_Atomic bool ended; /* the loop has returned */
 	int wake_fd;
 	int fds[4], bells[3];
 	/* of the last request */
