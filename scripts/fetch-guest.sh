@@ -5,8 +5,8 @@
 #
 #   scripts/fetch-guest.sh [DIR [FLAVOUR]]      default: build/guest 686
 #
-# FLAVOUR: 686, 686-pae, or both. Leaves in DIR: vmlinuz, initrd, busybox,
-# kernel-version and, for "both", vmlinuz-pae. Does nothing where they are there.
+# FLAVOUR: 686, 686-pae, or both. Leaves in DIR: vmlinuz, vmlinux (the ELF
+# kernel in it), initrd, busybox, kernel-version and, for "both", vmlinuz-pae and vmlinux-pae. Does nothing where they are there.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 dir=${1:-$here/../build/guest}
@@ -92,6 +92,12 @@ else
     fetch_kernel "$flavour" vmlinuz
 fi
 fetch_busybox
+# The ELF kernels inside, for guests that shall not spend their time on decompressing.
+for k in "$dir"/vmlinuz*; do
+    elf=$dir/vmlinux${k#"$dir"/vmlinuz}
+    [ -s "$elf" ] || "$here/extract-vmlinux.py" "$k" "$elf.tmp"
+    [ -s "$elf" ] || mv "$elf.tmp" "$elf"
+done
 if [ ! -s "$dir/initrd" ] || [ -n "$(find "$here/mkinitramfs.py" "$here/guest-init.sh" -newer "$dir/initrd")" ]; then
     python3 "$here/mkinitramfs.py" "$dir/busybox" "$here/guest-init.sh" "$dir/initrd.tmp"
     mv "$dir/initrd.tmp" "$dir/initrd"

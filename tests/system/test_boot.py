@@ -48,11 +48,11 @@ def test_reboot(tap, extra, want_boots, name):
 
 
 def test_pae(tap):
-    if not os.path.exists(os.path.join(session.guest_dir(), "vmlinuz-pae")):
-        tap.skip("the PAE kernel boots, is recorded and replays", "no vmlinuz-pae")
+    if not os.path.exists(os.path.join(session.guest_dir(), "vmlinux-pae")):
+        tap.skip("the PAE kernel boots, is recorded and replays", "no vmlinux-pae")
         return
     log = os.path.join(CACHE, "pae.bin")
-    boot = boot_args("96", kernel="vmlinuz-pae")
+    boot = boot_args("96", kernel="vmlinux-pae")
 
     def fn(m):
         m.expect(session.PROMPT)
