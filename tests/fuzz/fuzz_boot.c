@@ -10,12 +10,13 @@
 #include "bytes.h"
 #include "fuzz.h"
 
-static uint8_t linux_seed[4096 + 1], elf_seed[1024 + 1], aout_seed[512 + 1];
+static uint8_t linux_seed[4096 + 1], elf_seed[1024 + 1], aout_seed[512 + 1], note_seed[1024 + 1];
 
 const struct fuzz_seed fuzz_seeds[] = {
 	{ linux_seed, sizeof(linux_seed) },
 	{ elf_seed, sizeof(elf_seed) },
 	{ aout_seed, sizeof(aout_seed) },
+	{ note_seed, sizeof(note_seed) },
 	{ NULL, 0 },
 };
 
@@ -59,6 +60,15 @@ __attribute__((constructor)) static void seeds_make(void)
 		put_le32(ph + 20, 0x800);
 	}
 	mb_header(k + 256, 3);
+	/* The same as a vmlinux: the second segment a note of Linux's instead, no multiboot header.
+	 */
+	memcpy(note_seed, elf_seed, sizeof(note_seed));
+	k = note_seed + 1;
+	k[256] = 0;
+	put_le32(k + 84, 4);
+	put_le32(k + 512, 6);
+	put_le32(k + 516, 4);
+	memcpy(k + 524, "Linux", 6);
 	k = aout_seed + 1;
 	mb_header(k + 16, 0x10003);
 	put_le32(k + 28, 0x100010);
