@@ -92,6 +92,9 @@ void life_try_start(struct hub *hub)
 
 void life_stop(struct hub *hub)
 {
+	/* Before the start it is -S, said late. */
+	if (hub->life.phase == LIFE_SETUP)
+		hub->opt.start_paused = true;
 	if (hub->life.phase != LIFE_LIVE || hub->life.run_state != RUN_RUNNING)
 		return;
 	set_run_state(hub, RUN_PAUSED);
@@ -109,6 +112,8 @@ int life_cont(struct hub *hub)
 {
 	if (hub->life.run_state == RUN_SHUTDOWN)
 		return -EINVAL;
+	if (hub->life.phase == LIFE_SETUP)
+		hub->opt.start_paused = false;
 	if (hub->life.phase != LIFE_LIVE || hub->life.run_state == RUN_RUNNING)
 		return 0;
 	thaw(hub);

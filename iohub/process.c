@@ -575,11 +575,21 @@ int processes_start(struct hub *hub, struct error *err)
 		p->wrap = p->by_hand ? NULL : wrap;
 		p->eof_ev = evtimer_new(hub->base, on_eof_grace, p);
 		must(p->eof_ev);
-		r = start(p, err);
+		/* While -qmp wait=on has no client, qmpd would take him out of the backlog before
+		 * we saw him. */
+		r = roles[i].index == PROC_QMPD && hub->qmp_waiting ? 0 : start(p, err);
 		if (r < 0)
 			return r;
 	}
 	return 0;
+}
+
+void process_start_late(struct process *p)
+{
+	struct error err = ERROR_INIT;
+
+	if (p->wanted && !p->pid && start(p, &err) < 0)
+		life_broken(p->hub, "%s", err.msg);
 }
 
 bool processes_ready(const struct hub *hub)

@@ -72,6 +72,8 @@ const struct role *role_find(int index);
 void processes_init(struct hub *hub);
 /* Starts all that this run wants. 0 or -errno with *err. */
 int processes_start(struct hub *hub, struct error *err);
+/* Starts one that processes_start() left out: qmpd, once its first client is there. */
+void process_start_late(struct process *p);
 /* Whether all that this run wants have said Ready. */
 bool processes_ready(const struct hub *hub);
 /* Whether none is left. */

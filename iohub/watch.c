@@ -128,7 +128,7 @@ static void on_qmp_client(evutil_socket_t fd, short what, void *opaque)
 	struct hub *hub = opaque;
 
 	hub->qmp_waiting = false;
-	life_try_start(hub);
+	process_start_late(&hub->proc[PROC_QMPD]);
 }
 
 int watch_open(struct hub *hub, struct error *err)

@@ -27,7 +27,7 @@ class Group:
 
     def __init__(self, args=(), serial="unix", plans=None, stdin=subprocess.DEVNULL, stdout=None, qmp=False, kernel=True,
                  record=False, replay=False, wait="off", preexec=None,
-                 env=None):
+                 env=None, cwd=False):
         self.dir = tempfile.mkdtemp(prefix="hubtest-")
         libexec = os.path.join(self.dir, "libexec")
         os.mkdir(libexec)
@@ -57,6 +57,7 @@ class Group:
         self.err = open(os.path.join(self.dir, "err"), "w+b")
         self.t0 = time.monotonic()
         self.proc = subprocess.Popen(cmd, stdin=stdin, stdout=stdout or self.err, stderr=self.err, env=env,
+                                     cwd=self.dir if cwd else None,
                                      start_new_session=preexec is None, preexec_fn=preexec)
 
     def __enter__(self):
@@ -608,6 +609,18 @@ def wait_on_holds_the_start():
         exchange(g.connect(), b"now")
         f.write(b"{'execute': 'query-status'}")
         expect(json.loads(f.readline())["return"]["status"] == "running")
+
+
+@test
+def qmp_wait_on_holds_the_start():
+    with Group(args=["-qmp", "unix:q0,server=on,wait=on", "-S"], cwd=True) as g:
+        g.until(lambda: "waiting for a connection on unix:q0" in g.stderr() and len(g.pids()) == 3)
+        time.sleep(0.3)
+        expect("qmpd" not in g.pids())
+        f = g.connect("q0").makefile("rwb", buffering=0)
+        f.readline()
+        f.write(b"{'execute': 'qmp_capabilities'}{'execute': 'cont'}")
+        exchange(g.connect(), b"runs")
 
 
 @test
