@@ -62,6 +62,7 @@ hook:	mov ecx, [n]
 .end:	ret
 
 registers:
+	mov dword [APIC + SVR], 0xff	; firmware may have enabled it
 	mov eax, [APIC + VER]
 	and eax, 0xf0
 	CHECK_EQ eax, 0x10
