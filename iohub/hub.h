@@ -6,6 +6,7 @@
  *	config.c		what processes are told, and the configuration that the log keeps
  *	shm.c, rundir.c		shared memory, run directory
  *	process.c, spawn.c	one process: starting it, Hello and Welcome, messages, its death
+ *	introduce.c		processes that are started by hand
  *	life.c			the run: start, stop, cont, the ways to end, the exit status
  *	watch.c			signals, heart beats
  *	monitor.c		what qmpd asks for

@@ -116,6 +116,7 @@ static int setup(struct error *err)
 		(r = open_qmp(err)))
 		return r;
 	life_init(&hub);
+	introductions_open(&hub);
 	if ((r = hostlink_open(&hub, err)) || (r = watch_open(&hub, err)) ||
 		(r = processes_start(&hub, err)) || (r = config_clear_log(&hub.opt, &hub.shm, err)))
 		return r;
@@ -163,6 +164,7 @@ int main(int argc, char **argv)
 		event_base_dispatch(hub.base);
 	}
 	processes_done(&hub);
+	introductions_close(&hub);
 	life_done(&hub);
 	hostlink_close(&hub);
 	stats_write(&hub);

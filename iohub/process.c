@@ -116,7 +116,7 @@ static int send_now(int sock, const Dejavm__Control *msg, const int *fds, int nf
 
 /* ---- introduction ---- */
 
-static void refuse(int sock, const char *text)
+void process_refuse(int sock, const char *text)
 {
 	Dejavm__Control c = DEJAVM__CONTROL__INIT;
 	Dejavm__Refused r = DEJAVM__REFUSED__INIT;
@@ -159,8 +159,7 @@ static int welcome(struct process *p)
 	return send_now(p->sock, &c, fds, n);
 }
 
-/* What is wrong with a Hello, or NULL. */
-static const char *hello_wrong(const Dejavm__Hello *h, const char *role, char *buf, size_t cap)
+const char *process_hello_wrong(const Dejavm__Hello *h, const char *role, char *buf, size_t cap)
 {
 	if (h->protocol != CONTROL_PROTOCOL_VERSION)
 		snprintf(buf, cap,
@@ -178,9 +177,10 @@ static const char *hello_wrong(const Dejavm__Hello *h, const char *role, char *b
 static void on_hello(struct process *p, const Dejavm__Hello *h)
 {
 	char text[256];
+	int r;
 
-	if (hello_wrong(h, p->role->name, text, sizeof(text))) {
-		refuse(p->sock, text);
+	if (process_hello_wrong(h, p->role->name, text, sizeof(text))) {
+		process_refuse(p->sock, text);
 		p->refused = true;
 		life_broken(p->hub, "%s", text);
 		return;
@@ -192,9 +192,12 @@ static void on_hello(struct process *p, const Dejavm__Hello *h)
 	if (p->is_child && !p->wrap && p->hello_pid != p->pid)
 		log_warn("process %s says that its pid is %u, but it was started as %d", h->role,
 			h->pid, (int)p->pid);
-	if (welcome(p) < 0) {
+	r = welcome(p);
+	if (r == -EPIPE || r == -ECONNRESET)
+		return; /* it has died since; that is noticed in its own way */
+	if (r < 0) {
 		life_broken(p->hub, "cannot send the welcome message to process %s (pid %d): %s",
-			p->role->name, (int)p->pid, strerror(errno));
+			p->role->name, (int)p->pid, strerror(-r));
 		return;
 	}
 	p->state = PROCESS_SETUP;
@@ -419,6 +422,14 @@ static int start(struct process *p, struct error *err)
 	return 0;
 }
 
+void process_adopt(struct process *p, int sock, pid_t pid, const Dejavm__Hello *h)
+{
+	p->is_child = false;
+	watch_socket(p, sock);
+	watch_pid(p, pid);
+	on_hello(p, h);
+}
+
 bool process_restart(struct process *p)
 {
 	int64_t now = host_monotonic_ns();
@@ -437,102 +448,6 @@ bool process_restart(struct process *p)
 	return true;
 }
 
-/* ---- processes that are started by hand ---- */
-
-static void introduction_drop(struct hub *hub, int i, bool keep_socket)
-{
-	event_free(hub->intro.v[i].ev);
-	if (!keep_socket)
-		close(hub->intro.v[i].sock);
-	hub->intro.v[i].sock = -1;
-	hub->intro.v[i].ev = NULL;
-}
-
-static struct process *find_by_hand(struct hub *hub, const char *role)
-{
-	for (int i = 0; i < PROC_COUNT; i++) {
-		struct process *p = &hub->proc[i];
-
-		if (p->wanted && p->by_hand && p->sock < 0 && p->state == PROCESS_HELLO &&
-			!strcmp(p->role->name, role))
-			return p;
-	}
-	return NULL;
-}
-
-static void introduce(struct hub *hub, int i, const Dejavm__Hello *h)
-{
-	int sock = hub->intro.v[i].sock;
-	struct process *p = find_by_hand(hub, h->role);
-	struct ucred cred = { 0 };
-	socklen_t len = sizeof(cred);
-	char text[256];
-	const char *wrong = hello_wrong(h, NULL, text, sizeof(text));
-
-	getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &cred, &len);
-	if (!wrong && cred.uid != geteuid()) {
-		wrong = "a process of another user may not join";
-	} else if (!wrong && !p) {
-		snprintf(text, sizeof(text),
-			"this hub does not wait for a process '%.32s' (--wrap %.32s=none)", h->role,
-			h->role);
-		wrong = text;
-	}
-	if (wrong) {
-		log_warn("refused: %s", wrong);
-		refuse(sock, wrong);
-		introduction_drop(hub, i, false);
-		return;
-	}
-	introduction_drop(hub, i, true);
-	p->is_child = false;
-	watch_socket(p, sock);
-	watch_pid(p, cred.pid);
-	on_hello(p, h);
-}
-
-static void on_introduction(evutil_socket_t fd, short what, void *opaque)
-{
-	struct hub *hub = opaque;
-	static uint8_t buf[CTL_MAX_PACKET];
-	Dejavm__Control *c;
-	int fds[CTL_MAX_FDS], nfds = 0, i = 0;
-	long n = ctl_recv(fd, buf, sizeof(buf), fds, CTL_MAX_FDS, &nfds);
-
-	while (nfds > 0)
-		close(fds[--nfds]);
-	while (hub->intro.v[i].sock != fd)
-		i++;
-	must(i < INTRODUCTIONS_MAX);
-	c = n > 0 ? dejavm__control__unpack(NULL, (size_t)n, buf) : NULL;
-	if (c && c->msg_case == DEJAVM__CONTROL__MSG_HELLO)
-		introduce(hub, i, c->hello);
-	else
-		introduction_drop(hub, i, false);
-	if (c)
-		dejavm__control__free_unpacked(c, NULL);
-}
-
-static void on_accept(evutil_socket_t fd, short what, void *opaque)
-{
-	struct hub *hub = opaque;
-	int i = 0, sock = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-
-	if (sock < 0)
-		return;
-	while (i < INTRODUCTIONS_MAX && hub->intro.v[i].ev)
-		i++;
-	if (i == INTRODUCTIONS_MAX) {
-		/* The oldest has had its time. */
-		introduction_drop(hub, 0, false);
-		i = 0;
-	}
-	hub->intro.v[i].sock = sock;
-	hub->intro.v[i].ev = event_new(hub->base, sock, EV_READ | EV_PERSIST, on_introduction, hub);
-	must(hub->intro.v[i].ev);
-	event_add(hub->intro.v[i].ev, NULL);
-}
-
 /* ---- all of them ---- */
 
 static bool role_wanted(const struct hub *hub, int index)
@@ -542,8 +457,6 @@ static bool role_wanted(const struct hub *hub, int index)
 
 void processes_init(struct hub *hub)
 {
-	for (int i = 0; i < INTRODUCTIONS_MAX; i++)
-		hub->intro.v[i].sock = -1;
 	for (int i = 0; i < PROC_COUNT; i++) {
 		struct process *p = &hub->proc[i];
 
@@ -554,10 +467,6 @@ void processes_init(struct hub *hub)
 
 int processes_start(struct hub *hub, struct error *err)
 {
-	hub->intro.accept_ev =
-		event_new(hub->base, hub->rundir.listen_fd, EV_READ | EV_PERSIST, on_accept, hub);
-	must(hub->intro.accept_ev);
-	event_add(hub->intro.accept_ev, NULL);
 	for (size_t i = 0; i < sizeof(roles) / sizeof(roles[0]); i++) {
 		struct process *p = &hub->proc[roles[i].index];
 		const char *wrap = hub->opt.wrap[roles[i].index];
@@ -658,9 +567,4 @@ void processes_done(struct hub *hub)
 			close(p->pidfd);
 		p->pid = 0;
 	}
-	for (int i = 0; i < INTRODUCTIONS_MAX; i++)
-		if (hub->intro.v[i].ev)
-			introduction_drop(hub, i, false);
-	if (hub->intro.accept_ev)
-		event_free(hub->intro.accept_ev);
 }

@@ -57,7 +57,7 @@ struct process {
 	bool beat_warned;
 };
 
-/* Connections to hub.sock that have not said Hello yet. */
+/* Connections to hub.sock that have not said Hello yet (introduce.c). */
 #define INTRODUCTIONS_MAX 8
 struct introductions {
 	struct event *accept_ev;
@@ -88,6 +88,17 @@ bool process_restart(struct process *p);
 void process_send(struct process *p, const Dejavm__Control *msg);
 /* Frees everything; processes that live are killed. */
 void processes_done(struct hub *hub);
+
+/* ---- between process.c and introduce.c ---- */
+
+/* What is wrong with a Hello (of the process that was started as role, unless that is NULL), in
+ * buf; NULL: nothing. */
+const char *process_hello_wrong(const Dejavm__Hello *h, const char *role, char *buf, size_t cap);
+void process_refuse(int sock, const char *text);
+/* p was waited for, and has said h on sock. */
+void process_adopt(struct process *p, int sock, pid_t pid, const Dejavm__Hello *h);
+void introductions_open(struct hub *hub);
+void introductions_close(struct hub *hub);
 
 /* ---- spawn.c ---- */
 
