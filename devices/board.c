@@ -108,7 +108,7 @@ struct line board_isa_line(struct machine *m, unsigned irq)
 
 	must(irq < ISA_IRQS);
 	source = m->isa_n_sources[irq]++;
-	must(source < 64);
+	must(source < ISA_SOURCES_MAX);
 	return (struct line){ isa_source_set, m, (int)(source << 4 | irq) };
 }
 
@@ -192,6 +192,9 @@ static int user_wire(struct machine *m, struct device *dev, struct error *err)
 		return error_set(err, EINVAL,
 			"device %s: irq=%llu: expected an ISA IRQ, 0-15 but not 2", dev->id,
 			(unsigned long long)irq);
+	if (m->isa_n_sources[irq] == ISA_SOURCES_MAX)
+		return error_set(err, ENOSPC, "device %s: irq=%llu is shared by %d devices already",
+			dev->id, (unsigned long long)irq, ISA_SOURCES_MAX);
 	board_connect(dev, "irq", 0, board_isa_line(m, (unsigned)irq));
 	return 0;
 }

@@ -20,13 +20,14 @@
 #define MACHINE_RAM_MAX	   (UINT64_C(3) << 30)
 #define MACHINE_IO_RANGES  192
 #define MACHINE_MMIO_MAX   32
-#define MACHINE_TIMERS_MAX 64
-#define MACHINE_PORTS_MAX  64 /* named line ports */
+#define MACHINE_TIMERS_MAX 512 /* more than devices that find ports */
+#define MACHINE_PORTS_MAX  256 /* named line ports; likewise */
 #define MACHINE_STREAMS	   256
 #define MACHINE_APIC_QUEUE 64
 #define MACHINE_LOW_PAGES  256 /* the first MiB, where the map is made of small pieces */
 #define PCI_FUNCTIONS_MAX  16
 #define ISA_IRQS	   16
+#define ISA_SOURCES_MAX	   64 /* that share an ISA interrupt: bits of a word */
 
 /* A file's contents, owned by whoever made it; name is for messages. data NULL: absent. */
 struct blob {

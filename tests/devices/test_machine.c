@@ -496,6 +496,36 @@ static void test_serial_indices(void **state)
 	rig_free(r);
 }
 
+/* More devices than there is room for are refused in words, whatever runs out first. */
+static void test_many_devices(void **state)
+{
+	static struct device_spec s[250];
+	static struct prop_value props[250][1];
+	static char base[250][16];
+	struct rig *r = rig_config(2 << 20);
+
+	for (unsigned i = 0; i < 250; i++) {
+		snprintf(base[i], sizeof(base[i]), "0x%x", 0x4000 + 8 * i);
+		props[i][0] = (struct prop_value){ "iobase", base[i] };
+		s[i] = (struct device_spec){
+			.driver = "isa-debugcon", .props = props[i], .n_props = 1, .stream = -1
+		};
+	}
+	assert_true(rig_build(r, s, 250) < 0);
+	assert_int_equal(r->err.code, ENOSPC);
+	rig_free(r);
+	r = rig_config(2 << 20);
+	rig_bare(r);
+	r->m->isa_n_sources[5] = ISA_SOURCES_MAX - 1; /* PIIX3 takes the last */
+	props[0][0] = (struct prop_value){ "irq", "5" };
+	s[0] = (struct device_spec){
+		.driver = "isa-serial", .props = props[0], .n_props = 1, .stream = -1
+	};
+	assert_true(board_build(r->m, s, 1, &r->err) < 0);
+	assert_non_null(strstr(r->err.msg, "shared by 64"));
+	rig_free(r);
+}
+
 /* ---- requests, events ---- */
 
 static void test_reset_request(void **state)
@@ -736,6 +766,7 @@ int main(void)
 		cmocka_unit_test(test_isa_or),
 		cmocka_unit_test(test_properties),
 		cmocka_unit_test(test_serial_indices),
+		cmocka_unit_test(test_many_devices),
 		cmocka_unit_test(test_reset_request),
 		cmocka_unit_test(test_no_reboot),
 		cmocka_unit_test(test_events),
