@@ -68,6 +68,7 @@ void cpu_reset(struct cpu *cpu)
 	seg_mode_changed(cpu);
 	mmu_mode_changed(cpu);
 	mmu_flush(cpu, false);
+	icache_flush(cpu); /* devices may have written the ROM anew */
 	cpu->look = true;
 }
 

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "log.h"
 
@@ -195,9 +196,8 @@ struct vm *vm_new(enum vm_mode mode)
 	struct vm *vm = calloc(1, sizeof(*vm));
 
 	must(vm != NULL);
-	vm->ram = aligned_alloc(4096, VM_RAM_LEN);
-	must(vm->ram != NULL);
-	memset(vm->ram, 0, VM_RAM_LEN);
+	vm->ram = mmap(NULL, VM_RAM_LEN, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	must(vm->ram != MAP_FAILED);
 	vm->cpu = cpu_new(&bus, vm, "dejavm32", 0);
 	must(vm->cpu != NULL);
 	vm->map.n_entries = 1;
@@ -215,7 +215,7 @@ struct vm *vm_new(enum vm_mode mode)
 void vm_free(struct vm *vm)
 {
 	cpu_free(vm->cpu);
-	free(vm->ram);
+	munmap(vm->ram, VM_RAM_LEN);
 	free(vm);
 }
 
