@@ -70,8 +70,9 @@ struct hub {
 	struct life life;
 	struct event *signal_ev, *beat_ev, *qmp_wait_ev;
 	int signal_fd;
-	int log_fd;	  /* -D, or -1 */
-	bool qmp_waiting; /* -qmp wait=on, and no client yet */
+	int64_t signal_ns; /* when the last one came */
+	int log_fd;	   /* -D, or -1 */
+	bool qmp_waiting;  /* -qmp wait=on, and no client yet */
 	char qmp_name[160];
 };
 

@@ -15,6 +15,7 @@
 
 #define BEAT_MS	    250
 #define BEAT_LOST_S 10
+#define ECHO_MS	    300
 
 /* ---- signals ---- */
 
@@ -48,6 +49,18 @@ static void suspend(void)
 	terminal_resume();
 }
 
+/*
+ * timeout(1) signals its child and then the child's whole process group, and so does many a script:
+ * the same wish twice, not a second one that is meant harder.
+ */
+static bool is_echo(struct hub *hub)
+{
+	int64_t now = host_monotonic_ns(), last = hub->signal_ns;
+
+	hub->signal_ns = now;
+	return last && now - last < ECHO_MS * INT64_C(1000000);
+}
+
 static void on_signal(evutil_socket_t fd, short what, void *opaque)
 {
 	struct hub *hub = opaque;
@@ -58,6 +71,8 @@ static void on_signal(evutil_socket_t fd, short what, void *opaque)
 		case SIGTSTP: suspend(); break;
 		case SIGCONT: terminal_resume(); break;
 		default:
+			if (is_echo(hub))
+				break;
 			say_signal(&si);
 			life_request_end(hub, END_BY_SIGNAL, (int)si.ssi_signo);
 			break;
