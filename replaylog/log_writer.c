@@ -19,8 +19,14 @@ static int write_out(struct log_writer *w, const uint8_t *p, size_t n)
 
 		if (done < 0 && errno == EINTR)
 			continue;
-		if (done <= 0)
-			return w->failed = done < 0 ? -errno : -EIO;
+		if (done <= 0) {
+			w->failed = done < 0 ? -errno : -EIO;
+			/* Half a chunk helps nobody; if it cannot be removed, readers find it cut
+			 * off. */
+			if (w->seekable && ftruncate(w->fd, (off_t)w->file_len) < 0)
+				return w->failed;
+			return w->failed;
+		}
 		p += done;
 		at += (uint64_t)done;
 		left -= (size_t)done;
@@ -60,6 +66,12 @@ int log_writer_init(struct log_writer *w, int fd, bool seekable, enum log_encodi
 	bank_begin(w, 0);
 	atomic_store_release(&w->tail->state, LOGTAIL_RECORDING);
 	log_header_encode(hdr, LOG_VERSION, encoding);
+	/* Nothing of a longer log that was here may follow ours. EINVAL: not a file that has a
+	 * length. */
+	if (seekable && ftruncate(fd, 0) < 0 && errno != EINVAL) {
+		w->failed = -errno;
+		return error_set(err, errno, "cannot empty the log file: %s", strerror(errno));
+	}
 	if (write_out(w, hdr, sizeof(hdr)) < 0)
 		return error_set(
 			err, -w->failed, "cannot write the log's header: %s", strerror(-w->failed));

@@ -6,9 +6,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -381,6 +383,63 @@ static void full_disk(void **state)
 	close(fd);
 }
 
+/* The disk fills up in the middle of a chunk: what is there stays whole. */
+static void disk_that_fills_up(void **state)
+{
+	struct rlimit was, small;
+	char name[] = "/tmp/dejavm-test-XXXXXX";
+	int fd = mkstemp(name);
+	struct log_writer w;
+	struct log_source src;
+	struct outcome o;
+	struct error err = ERROR_INIT;
+	uint64_t n = 0;
+	int ret = 0;
+
+	assert_true(fd >= 0);
+	unlink(name);
+	signal(SIGXFSZ, SIG_IGN);
+	getrlimit(RLIMIT_FSIZE, &was);
+	small = was;
+	small.rlim_cur = 1000;
+	setrlimit(RLIMIT_FSIZE, &small);
+	assert_int_equal(log_writer_init(&w, fd, true, LOG_CHUNKED, NULL, &err), 0);
+	while (ret == 0 && n < 10000) {
+		ret = log_writer_put(
+			&w, n, &(struct log_event){ .id = LOG_CLOCK_HOST, .value = n });
+		if (++n % 10 == 0 && ret == 0)
+			ret = log_writer_flush(&w);
+	}
+	setrlimit(RLIMIT_FSIZE, &was);
+	assert_int_equal(ret, -EFBIG);
+	assert_int_equal(lseek(fd, 0, SEEK_END), w.file_len);
+	assert_int_equal(log_writer_end(&w, n, SHUTDOWN_NONE), -EFBIG);
+	o = read_source(log_source_file(&src, fd));
+	assert_int_equal(o.ret, -ENODATA);
+	assert_true(o.clocks >= 10);
+	assert_int_equal(o.clocks % 10, 0);
+	assert_int_equal(o.whole_len, w.file_len);
+	log_writer_done(&w);
+	close(fd);
+}
+
+/* A log that is recorded over a longer one. */
+static void over_a_longer_file(void **state)
+{
+	int fd = memfd_create("log", MFD_CLOEXEC);
+	struct log_writer w;
+	struct log_source src;
+	struct error err = ERROR_INIT;
+
+	make(LOG_CHUNKED, 100, 7);
+	assert_int_equal(pwrite(fd, file, file_len, 0), file_len);
+	assert_int_equal(log_writer_init(&w, fd, true, LOG_CHUNKED, NULL, &err), 0);
+	assert_int_equal(log_writer_end(&w, 0, SHUTDOWN_NONE), 0);
+	assert_int_equal(read_source(log_source_file(&src, fd)).ret, 0);
+	log_writer_done(&w);
+	close(fd);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -395,6 +454,8 @@ int main(void)
 		cmocka_unit_test(through_a_pipe),
 		cmocka_unit_test(large_logs),
 		cmocka_unit_test(full_disk),
+		cmocka_unit_test(disk_that_fills_up),
+		cmocka_unit_test(over_a_longer_file),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

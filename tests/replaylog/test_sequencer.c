@@ -573,103 +573,166 @@ static void corrupt_byte(void **state)
 	close(fd);
 }
 
-/* A log without its end: replays what is there, then says so. Cut plain logs at every byte. */
-static void cut_anywhere(void **state)
+/*
+ * The scripted machine as devices run it: it stops where it is told to, takes what comes, and ends
+ * when it is told to. It expects nothing.
+ */
+static void drive(struct rig *r)
+{
+	static const struct {
+		uint64_t icount, now, deadline;
+		int what;
+		const char *out;
+	} plan[] = {
+		{ 0, 0, 0, SEQ_INIT, NULL },
+		{ 0, 0, 0, SEQ_CLOCK, NULL },
+		{ 100, 3200, 0, SEQ_TAKE, NULL },
+		{ 120, 0, 0, SEQ_OUTPUT, "hello, " },
+		{ 200, 4000, 5000, SEQ_HALT, NULL },
+		{ 200, 5000, SEQ_NEVER, SEQ_HALT, NULL },
+		{ 290, 0, 0, SEQ_OUTPUT, "world\n" },
+		{ 300, 9600, 0, SEQ_DIGEST, NULL },
+		{ 400, 12800, 0, SEQ_DIGEST, NULL },
+		{ 400, 12800, 0, SEQ_SHUTDOWN, NULL },
+	};
+	uint64_t next = SEQ_NEVER, now = 0;
+	bool ended = false;
+
+	for (size_t i = 0; i < sizeof(plan) / sizeof(plan[0]); i++) {
+		uint64_t at = plan[i].icount;
+
+		if (plan[i].now > now)
+			now = plan[i].now;
+		/* Takes that the log asks for on the way, one at an icount. */
+		for (uint64_t last = 0; !ended && next < at && last < at;) {
+			if (next > last)
+				last = next;
+			else
+				last++;
+			STEP(rig_take(r, last, now));
+			for (int k = 0; k < r->n_ev; k++)
+				ended |= r->ev[k].rep.arg == SEQ_EV_SHUTDOWN;
+			if (ended)
+				at = last;
+			next = r->done.next_icount;
+		}
+		if (!ended && plan[i].what == SEQ_OUTPUT) {
+			rig_output(r, at, 0, plan[i].out);
+			continue;
+		}
+		if (!ended) {
+			switch (plan[i].what) {
+			case SEQ_INIT:
+				STEP(rig_request(
+					r, (struct seq_req){ .hdr.type = SEQ_INIT }, NULL, 0));
+				break;
+			case SEQ_CLOCK:
+				STEP(rig_request(
+					r, (struct seq_req){ .hdr.type = SEQ_CLOCK }, NULL, 0));
+				break;
+			case SEQ_TAKE: STEP(rig_take(r, at, now)); break;
+			case SEQ_HALT:
+				STEP(rig_halt(r, at, now, plan[i].deadline));
+				now = r->done.value;
+				break;
+			case SEQ_DIGEST:
+				STEP(rig_digest(r, at, now, at == 300 ? same.digest_eip : 0x5555));
+				break;
+			case SEQ_SHUTDOWN: STEP(rig_shutdown(r, at, now, same.cause)); break;
+			}
+			for (int k = 0; k < r->n_ev; k++)
+				ended |= r->ev[k].rep.arg == SEQ_EV_SHUTDOWN;
+			next = r->done.next_icount;
+		}
+		if (ended) {
+			STEP(rig_digest(r, at, now, 1));
+			STEP(rig_shutdown(r, at, now, SHUTDOWN_HOST_ERROR));
+			return;
+		}
+	}
+}
+
+static int record_plain(void)
 {
 	int fd = new_file();
 	struct sequencer_conf c = conf_of(SOURCE_RECORD, fd);
-	off_t len, config_end = 0;
-	int whole = 0;
 
 	c.raw = true;
 	run(c, same);
-	len = lseek(fd, 0, SEEK_END);
+	return fd;
+}
+
+/* A log without its end: replays what is there, then says so. Cut plain logs at every byte. */
+static void cut_anywhere(void **state)
+{
+	int fd = record_plain(), whole = 0;
+	off_t len = lseek(fd, 0, SEEK_END), config_end = 0;
+
 	for (off_t n = 12; n < len; n++) {
 		int cut = copy_file(fd, n);
 		static struct rig r;
 		struct sequencer_result res;
+		bool opened = rig_start(&r, conf_of(SOURCE_REPLAY, cut));
 
-		if (!rig_start(&r, conf_of(SOURCE_REPLAY, cut))) {
-			res = rig_finish(&r);
+		if (opened)
+			drive(&r);
+		res = rig_finish(&r);
+		close(cut);
+		if (!opened) {
 			assert_int_equal(res.exit_status, RUN_LOG_UNUSABLE);
 			config_end = n;
-			close(cut);
 			continue;
 		}
-		/* The machine stops where it is told to, like devices. */
-		{
-			static const struct {
-				uint64_t icount;
-				int what;
-			} plan[] = { { 0, SEQ_INIT }, { 0, SEQ_CLOCK }, { 100, SEQ_TAKE },
-				{ 120, SEQ_OUTPUT }, { 200, SEQ_HALT }, { 200, SEQ_HALT + 100 },
-				{ 290, SEQ_OUTPUT + 100 }, { 300, SEQ_DIGEST }, { 400, SEQ_DIGEST },
-				{ 400, SEQ_SHUTDOWN } };
-			bool ended = false;
-			uint64_t next = SEQ_NEVER;
-
-			for (size_t i = 0; i < sizeof(plan) / sizeof(plan[0]) && !ended; i++) {
-				uint64_t at = plan[i].icount;
-
-				while (!ended && next < at) {
-					assert_true(rig_take(&r, next, next * 32));
-					for (int k = 0; k < r.n_ev; k++)
-						ended |= r.ev[k].rep.arg == SEQ_EV_SHUTDOWN;
-					if (ended)
-						at = next;
-					next = r.done.next_icount;
-				}
-				if (ended) {
-					assert_true(rig_digest(&r, at, 0, 1));
-					assert_true(rig_shutdown(&r, at, 0, SHUTDOWN_HOST_ERROR));
-					break;
-				}
-				switch (plan[i].what) {
-				case SEQ_INIT:
-					rig_request(&r, (struct seq_req){ .hdr.type = SEQ_INIT },
-						NULL, 0);
-					break;
-				case SEQ_CLOCK:
-					rig_request(&r, (struct seq_req){ .hdr.type = SEQ_CLOCK },
-						NULL, 0);
-					break;
-				case SEQ_TAKE: rig_take(&r, at, at * 32); break;
-				case SEQ_OUTPUT:
-					rig_output(&r, at, 0, same.out1);
-					r.n_ev = 0;
-					continue;
-				case SEQ_OUTPUT + 100:
-					rig_output(&r, at, 0, same.out2);
-					r.n_ev = 0;
-					continue;
-				case SEQ_HALT: rig_halt(&r, at, 4000, 5000); break;
-				case SEQ_HALT + 100: rig_halt(&r, at, 5000, SEQ_NEVER); break;
-				case SEQ_DIGEST:
-					rig_digest(&r, at, at * 32,
-						at == 300 ? same.digest_eip : 0x5555);
-					break;
-				case SEQ_SHUTDOWN: rig_shutdown(&r, at, at * 32, same.cause); break;
-				}
-				for (int k = 0; k < r.n_ev; k++)
-					if (r.ev[k].rep.arg == SEQ_EV_SHUTDOWN) {
-						assert_true(rig_digest(&r, at, 0, 1));
-						assert_true(rig_shutdown(
-							&r, at, 0, SHUTDOWN_HOST_ERROR));
-						ended = true;
-					}
-				next = r.done.next_icount;
-			}
-		}
-		res = rig_finish(&r);
 		if (res.exit_status != RUN_LOG_CUT)
 			fail_msg("cut at %ld of %ld: status %u: %s", (long)n, (long)len,
 				res.exit_status, res.text);
 		assert_has(res.text, "it has no end");
 		whole++;
-		close(cut);
 	}
 	assert_true(config_end > 12);
 	assert_true(whole > 100);
+	close(fd);
+}
+
+/* Whatever byte of a plain log is another one: the run ends, in words. (A rig that waits for ever
+ * aborts.) */
+static void damaged_anywhere(void **state)
+{
+	int fd = record_plain(), statuses[6] = { 0 };
+	off_t len = lseek(fd, 0, SEEK_END);
+
+	for (off_t n = 0; n < len; n++)
+		for (int how = 0; how < 4; how++) {
+			static const uint8_t x[] = { 0x01, 0x80, 0xff, 0x10 };
+			int bad = copy_file(fd, len);
+			static struct rig r;
+			struct sequencer_result res;
+			uint8_t b;
+
+			assert_int_equal(pread(bad, &b, 1, n), 1);
+			b ^= x[how];
+			assert_int_equal(pwrite(bad, &b, 1, n), 1);
+			if (rig_start(&r, conf_of(SOURCE_REPLAY, bad)))
+				drive(&r);
+			else
+				assert_true(r.s.result.over);
+			/* It may have come to its own end without the log's. */
+			if (r.running && !atomic_load_acquire(&r.ended))
+				sequencer_stop(&r.s, STOP_ABANDON, "the script is over");
+			res = rig_finish(&r);
+			assert_in_range(res.exit_status, 0, 5);
+			if (res.exit_status != RUN_OK)
+				assert_true(res.text[0] != '\0');
+			statuses[res.exit_status]++;
+			close(bad);
+		}
+	/* Nearly every byte counts. What does not: wording of the cause of an end, the checkpoint
+	 * of an input. */
+	assert_true(statuses[RUN_DIVERGED] > 100);
+	assert_true(statuses[RUN_LOG_UNUSABLE] > 100);
+	assert_true(statuses[RUN_CONFIG_DIFFERS] > 50);
+	assert_true(statuses[RUN_OK] < 100);
+	assert_int_equal(statuses[RUN_FAILED], 0);
 	close(fd);
 }
 
@@ -963,6 +1026,7 @@ int main(void)
 		cmocka_unit_test(empty_and_foreign_files),
 		cmocka_unit_test(corrupt_byte),
 		cmocka_unit_test(cut_anywhere),
+		cmocka_unit_test(damaged_anywhere),
 		cmocka_unit_test(abandoned_recording),
 		cmocka_unit_test(abandoned_behind_a_digest),
 		cmocka_unit_test(hub_death_leaves_a_whole_log),
