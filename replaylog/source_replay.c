@@ -9,67 +9,21 @@
  * to stop; `out` runs ahead through OUTPUT events, because output is compared as a stream of bytes
  * when it comes and is in the log later, in batches.
  */
-#include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include "log_reader.h"
 #include "log_words.h"
-#include "sequencer.h"
+#include "replay.h"
 
-#define STREAMS	    256
-#define DIFFS_MAX   24
-#define CONTEXT_LEN 24
+#define DIFFS_MAX	 24
+#define STREAM_WORDS_MAX 64
 #define HALTS_AT_ONE_MAX \
 	10000000 /* deadlines in a row that do not wake the CPU, while the log has it go on */
 
-/* A reader and the event at which it stands. */
-struct cursor {
-	struct log_source src;
-	struct log_reader reader;
-	struct log_event ev;
-	bool over; /* it stands behind the last event */
-};
-
-struct expected {
-	uint8_t *buf;
-	size_t pos, len, cap;
-	uint64_t sent;	   /* bytes that the machine has sent */
-	uint64_t promised; /* bytes that it must have sent when main's event happens */
-};
-
-struct replay {
-	struct cursor main, scout, out;
-	int n_cursors;
-	/* from the first look at the whole log */
-	bool cut;
-	bool abrupt; /* cut, or ended by a host's error: its end is not the guest's doing */
-	uint64_t closing_number; /* the SHUTDOWN before END: it ends the log, it is not delivered */
-	uint64_t end_icount;
-	uint8_t end_cause;
-	uint64_t n_events, file_len;
-	char cut_text[512];
-	/* progress */
-	uint64_t last_clock;
-	bool ending;  /* SHUTDOWN was sent that is not in the log: nothing is compared any more */
-	bool stopped; /* ... because somebody here asked for it */
-	uint64_t halt_icount, n_halts;
-	struct {
-		char what[64];
-		uint64_t icount, number;
-	} good; /* the last check that agreed */
-	struct expected stream[STREAMS];
-};
-
 /* ---- divergence ---- */
 
-static void diverge(struct sequencer *s, const char *what, const char *fmt, ...)
-	__attribute__((format(printf, 3, 4)));
-
-/* what: the check that failed, at s->icount. fmt: lines that say how; each begins with two spaces
- * and ends with a newline. */
-static void diverge(struct sequencer *s, const char *what, const char *fmt, ...)
+void diverge(struct sequencer *s, const char *what, const char *fmt, ...)
 {
 	struct replay *r = s->state;
 	char detail[SEQUENCER_TEXT_MAX - 1024];
@@ -104,15 +58,9 @@ static void agreed(struct sequencer *s, const char *what)
 
 /* ---- cursors ---- */
 
-static int cursor_open(struct cursor *c, int fd, struct error *err)
-{
-	memset(c, 0, sizeof(*c));
-	return log_reader_init(&c->reader, log_source_file(&c->src, fd), err);
-}
-
 /* To the next event. The log was good when it was looked through, so that anything but its end
  * means that it has changed since. */
-static bool cursor_next(struct sequencer *s, struct cursor *c)
+bool cursor_next(struct sequencer *s, struct cursor *c)
 {
 	struct error err = ERROR_INIT;
 	int ret;
@@ -192,336 +140,27 @@ static uint64_t next_stop(struct sequencer *s)
 		cursor_next(s, &r->scout);
 	return r->scout.over ? r->end_icount : ev->icount;
 }
+buf[0] = '\0';
+for (unsigned int i = 0; i < STREAMS && n + 256 < cap; i++) {
+	struct expected *e = &r->stream[i];
+	char text[CONTEXT_LEN * 4 + 8], name[STREAM_WORDS_MAX];
+	size_t known;
 
-/* ---- the first look ---- */
-
-static int unusable(struct sequencer *s, const char *fmt, ...)
-	__attribute__((format(printf, 2, 3)));
-
-static int unusable(struct sequencer *s, const char *fmt, ...)
-{
-	char text[1200];
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
-	sequencer_finish(s, RUN_LOG_UNUSABLE, SHUTDOWN_HOST_ERROR,
-		"the log '%s' cannot be replayed: %s", s->conf.file_name, text);
-	return -1;
-}
-
-/* Can this machine do what the event says? Other programs' logs hold more than we record. */
-static bool is_replayable(const struct log_event *ev)
-{
-	struct input *in;
-
-	switch (ev->id) {
-	case LOG_ASYNC:
-		if (input_from_event(ev, &in) < 0)
-			return false;
-		free(in);
-		return true;
-	case LOG_CHAR_WRITE:
-	case LOG_CHAR_READ_ALL:
-	case LOG_CHAR_READ_ALL_ERROR:
-	case LOG_AUDIO_OUT:
-	case LOG_AUDIO_IN: return false;
-	default: return true;
-	}
-}
-
-/* Reads the whole log once: all chunks are checked before anything runs, and it is known how the
- * log ends. */
-static int look_through(struct sequencer *s)
-{
-	struct replay *r = s->state;
-	struct cursor c;
-	struct error err = ERROR_INIT;
-	uint64_t shutdown_number = UINT64_MAX;
-	uint8_t shutdown_cause = SHUTDOWN_NONE, last_id = LOG_INSTRUCTION;
-	bool final = false;
-	int ret = cursor_open(&c, s->conf.log_fd, &err);
-
-	r->closing_number = UINT64_MAX;
-	while (ret >= 0 && (ret = log_reader_next(&c.reader, &c.ev, &err)) == 1) {
-		if (c.ev.number == 0 && c.ev.id != LOG_CONFIG) {
-			ret = unusable(s, "its first event is %s, a config event was expected",
-				log_event_name(c.ev.id));
-			break;
-		}
-		if (!is_replayable(&c.ev)) {
-			char title[64];
-
-			log_event_title(&c.ev, title, sizeof(title));
-			ret = unusable(s,
-				"event %" PRIu64 " at icount %" PRIu64
-				" is '%s', which this machine has no use for",
-				c.ev.number, c.ev.icount, title);
-			break;
-		}
-		if (c.ev.id == LOG_END) {
-			r->closing_number =
-				shutdown_number + 1 == c.ev.number ? shutdown_number : c.ev.number;
-			r->end_cause =
-				shutdown_number + 1 == c.ev.number ? shutdown_cause : SHUTDOWN_NONE;
-			r->end_icount = c.ev.icount;
-		} else if (c.ev.id != LOG_INSTRUCTION) {
-			/* A clock is read, and a character sent, in the middle of an instruction.
-			 */
-			bool middle = c.ev.id == LOG_OUTPUT || c.ev.id == LOG_CLOCK_HOST ||
-				      c.ev.id == LOG_CLOCK_VIRTUAL_RT;
-
-			if (c.ev.icount + middle > r->end_icount)
-				r->end_icount = c.ev.icount + middle;
-		}
-		if (c.ev.id == LOG_SHUTDOWN) {
-			shutdown_number = c.ev.number;
-			shutdown_cause = c.ev.sub;
-		}
-		/* A log that lost only its END: the final digest and the cause are there. */
-		final = c.ev.id == LOG_SHUTDOWN && last_id == LOG_DIGEST;
-		last_id = c.ev.id;
-	}
-	r->n_events = c.reader.events;
-	r->file_len = c.reader.file_pos;
-	log_reader_done(&c.reader);
-	if (s->result.over)
-		return -1;
-	if (ret < 0 && ret != -ENODATA)
-		return unusable(s, "%s", err.msg);
-	if (r->n_events == 0)
-		return unusable(s, "it holds no events (%s)", err.msg);
-	r->cut = ret == -ENODATA;
-	r->abrupt = r->cut || r->end_cause == SHUTDOWN_HOST_ERROR;
-	if (r->cut) {
-		r->end_cause = final ? shutdown_cause : SHUTDOWN_HOST_ERROR;
-		if (final)
-			r->closing_number = shutdown_number;
-		snprintf(r->cut_text, sizeof(r->cut_text), "%s", err.msg);
-	}
-	return 0;
-}
-
-/* ---- configuration ---- */
-
-static bool key_is(const struct log_config_item *it, const char *key)
-{
-	return strlen(key) == it->key_len && !memcmp(it->key, key, it->key_len);
-}
-
-static void print_escaped(FILE *f, const char *p, size_t n)
-{
-	char text[256];
-
-	bytes_escape(text, sizeof(text), (const uint8_t *)p, n);
-	fputs(text, f);
-}
-
-static void compare_item(struct sequencer *s, FILE *f, const struct log_config_item *it, int *n)
-{
-	for (size_t i = 0; i < s->conf.n_config; i++) {
-		const char *value = s->conf.config[i].value;
-
-		if (!key_is(it, s->conf.config[i].key))
-			continue;
-		if (strlen(value) == it->value_len && !memcmp(it->value, value, it->value_len))
-			return;
-		++*n;
-		fputs("\n  ", f);
-		print_escaped(f, it->key, it->key_len);
-		fputs(": log ", f);
-		print_escaped(f, it->value, it->value_len);
-		fputs(", this machine ", f);
-		print_escaped(f, value, strlen(value));
-		return;
-	}
-	++*n;
-	fputs("\n  ", f);
-	print_escaped(f, it->key, it->key_len);
-	fputs(": log ", f);
-	print_escaped(f, it->value, it->value_len);
-	fputs(", this machine has none", f);
-}
-
-static int compare_config(struct sequencer *s)
-{
-	struct replay *r = s->state;
-	const struct log_event *ev = &r->main.ev;
-	char text[SEQUENCER_TEXT_MAX - 512] = "";
-	FILE *f = fmemopen(text, sizeof(text) - 1, "w");
-	struct log_config_item it;
-	size_t pos = 0;
-	int n = 0;
-
-	if (!f)
-		return unusable(s, "no memory to compare the configuration");
-	while (log_config_next(ev->data, ev->len, &pos, &it) == 1)
-		compare_item(s, f, &it, &n);
-	for (size_t i = 0; i < s->conf.n_config; i++) {
-		bool there = false;
-
-		for (pos = 0; !there && log_config_next(ev->data, ev->len, &pos, &it) == 1;)
-			there = key_is(&it, s->conf.config[i].key);
-		if (there)
-			continue;
-		n++;
-		fprintf(f, "\n  %s: log has none, this machine ", s->conf.config[i].key);
-		print_escaped(f, s->conf.config[i].value, strlen(s->conf.config[i].value));
-	}
-	fclose(f);
-	if (n == 0)
-		return 0;
-	sequencer_finish(s, RUN_CONFIG_DIFFERS, SHUTDOWN_HOST_ERROR,
-		"this is not the machine that was recorded in '%s': %d difference%s%s",
-		s->conf.file_name, n, n == 1 ? "" : "s", text);
-	return -1;
-}
-
-static int replay_open(struct sequencer *s)
-{
-	struct replay *r = s->state;
-	struct cursor *const c[] = { &r->main, &r->scout, &r->out };
-	struct error err = ERROR_INIT;
-
-	if (look_through(s) < 0)
-		return -1;
-	for (; r->n_cursors < 3; r->n_cursors++)
-		if (cursor_open(c[r->n_cursors], s->conf.log_fd, &err) < 0) {
-			r->n_cursors++;
-			return unusable(s, "%s", err.msg);
-		}
-	if (!cursor_next(s, &r->main))
-		return unusable(s, "it has changed while it was read");
-	s->result.log_bytes = r->file_len;
-	if (compare_config(s) < 0)
-		return -1;
-	agreed(s, "config");
-	advance(s);
-	return s->result.over ? -1 : 0;
-}
-
-static void replay_close(struct sequencer *s)
-{
-	struct replay *r = s->state;
-	struct cursor *const c[] = { &r->main, &r->scout, &r->out };
-
-	for (int i = 0; i < r->n_cursors; i++)
-		log_reader_done(&c[i]->reader);
-	for (int i = 0; i < STREAMS; i++)
-		free(r->stream[i].buf);
-}
-
-/* ---- output ---- */
-
-/* Reads ahead until `want` more bytes of the stream are known, or the log is over. */
-static size_t output_expect(struct sequencer *s, unsigned int stream, size_t want)
-{
-	struct replay *r = s->state;
-	struct expected *e = &r->stream[stream];
-
-	while (e->len - e->pos < want && cursor_next(s, &r->out)) {
-		const struct log_event *ev = &r->out.ev;
-		struct expected *x;
-
-		if (ev->id != LOG_OUTPUT)
-			continue;
-		x = &r->stream[ev->dev];
-		if (x->pos > 0) {
-			memmove(x->buf, x->buf + x->pos, x->len - x->pos);
-			x->len -= x->pos;
-			x->pos = 0;
-		}
-		if (x->len + ev->len > x->cap) {
-			size_t cap = (x->len + ev->len) * 2;
-			uint8_t *p = realloc(x->buf, cap);
-
-			if (!p) {
-				sequencer_finish(s, RUN_FAILED, SHUTDOWN_HOST_ERROR,
-					"no memory to compare the guest's output");
-				break;
-			}
-			x->buf = p;
-			x->cap = cap;
-		}
-		memcpy(x->buf + x->len, ev->data, ev->len);
-		x->len += ev->len;
-	}
-	return e->len - e->pos;
-}
-
-static void output_differs(
-	struct sequencer *s, unsigned int stream, size_t at, const uint8_t *p, size_t len)
-{
-	struct replay *r = s->state;
-	struct expected *e = &r->stream[stream];
-	size_t known = output_expect(s, stream, at + CONTEXT_LEN);
-	const uint8_t *want = known > at ? e->buf + e->pos + at : p;
-	size_t n_want = known - at < CONTEXT_LEN ? known - at : CONTEXT_LEN;
-	char a[CONTEXT_LEN * 4 + 8], b[CONTEXT_LEN * 4 + 8], what[32];
-
-	bytes_escape(a, sizeof(a), want, n_want);
-	bytes_escape(b, sizeof(b), p + at, len - at < CONTEXT_LEN ? len - at : CONTEXT_LEN);
-	snprintf(what, sizeof(what), "output of stream %u", stream);
-	if (n_want == 0)
-		diverge(s, what,
-			"  output stream %u: the log has %" PRIu64
-			" bytes; the replay sends more: byte %" PRIu64 " is 0x%02x, \"%s\"\n",
-			stream, e->sent + at, e->sent + at, p[at], b);
-	else
-		diverge(s, what,
-			"  output stream %u, byte %" PRIu64
-			": log 0x%02x, replay 0x%02x\n  log:    \"%s\"\n  replay: \"%s\"\n",
-			stream, e->sent + at, want[0], p[at], a, b);
-}
-
-static void replay_output(
-	struct sequencer *s, const struct seq_req *rq, const uint8_t *p, uint32_t len)
-{
-	struct replay *r = s->state;
-	struct expected *e = &r->stream[rq->arg];
-	size_t known = output_expect(s, rq->arg, len), n = known < len ? known : len, at = 0;
-
-	while (at < n && e->buf[e->pos + at] == p[at])
-		at++;
-	/* Behind the end of a log that was cut, or of one that we have left, nothing is known. */
-	if (at < n || (n < len && !r->abrupt && !r->ending)) {
-		output_differs(s, rq->arg, at, p, len);
-		return;
-	}
-	e->pos += n;
-	e->sent += len;
-}
-
-/* Has all been sent that the log has up to here? Lines that say what is missing, "" if nothing is.
- */
-static void output_missing(struct sequencer *s, char *buf, size_t cap)
-{
-	struct replay *r = s->state;
-	size_t n = 0;
-
-	buf[0] = '\0';
-	for (unsigned int i = 0; i < STREAMS && n + 256 < cap; i++) {
-		struct expected *e = &r->stream[i];
-		char text[CONTEXT_LEN * 4 + 8];
-		size_t known;
-
-		if (e->sent == e->promised)
-			continue;
-		if (e->sent > e->promised) {
-			n += (size_t)snprintf(buf + n, cap - n,
-				"  output stream %u: log %" PRIu64 " bytes, replay %" PRIu64 "\n",
-				i, e->promised, e->sent);
-			continue;
-		}
-		known = output_expect(s, i, CONTEXT_LEN);
-		bytes_escape(text, sizeof(text), e->buf + e->pos,
-			known < CONTEXT_LEN ? known : CONTEXT_LEN);
+	if (e->sent == e->promised)
+		continue;
+	if (e->sent > e->promised) {
 		n += (size_t)snprintf(buf + n, cap - n,
-			"  output stream %u: log %" PRIu64 " bytes, replay %" PRIu64
-			"; missing: \"%s\"\n",
-			i, e->promised, e->sent, text);
+			"  output of %s: log %" PRIu64 " bytes, replay %" PRIu64 "\n",
+			stream_words(s, i, name, sizeof(name)), e->promised, e->sent);
+		continue;
 	}
+	known = output_expect(s, i, CONTEXT_LEN);
+	bytes_escape(
+		text, sizeof(text), e->buf + e->pos, known < CONTEXT_LEN ? known : CONTEXT_LEN);
+	n += (size_t)snprintf(buf + n, cap - n,
+		"  output of %s: log %" PRIu64 " bytes, replay %" PRIu64 "; missing: \"%s\"\n",
+		stream_words(s, i, name, sizeof(name)), e->promised, e->sent, text);
+}
 }
 
 /* ---- steps ---- */
@@ -653,6 +292,15 @@ static bool asked_to_stop(struct sequencer *s)
 	send_shutdown(s, in->a);
 	free(in);
 	return true;
+}
+
+static int replay_begin(struct sequencer *s)
+{
+	if (replay_open(s) < 0)
+		return -1;
+	agreed(s, "config");
+	advance(s);
+	return s->result.over ? -1 : 0;
 }
 
 static void replay_init(struct sequencer *s, const struct seq_req *rq)
@@ -928,7 +576,7 @@ static int64_t replay_tick(struct sequencer *s, int64_t mono_ns)
 const struct source_ops source_replay = {
 	.name = "replay",
 	.state_size = sizeof(struct replay),
-	.open = replay_open,
+	.open = replay_begin,
 	.close = replay_close,
 	.init = replay_init,
 	.take = replay_take,

@@ -407,7 +407,8 @@ static void output_that_differs(void **state)
 	struct vary v = same;
 
 	v.out2 = "wOrld\n";
-	DIVERGES(v, "output stream 0, byte 8: log 0x6f, replay 0x4f", "\"orld\\n\"", "\"Orld\\n\"");
+	DIVERGES(v, "output of stream 0, byte 8: log 0x6f, replay 0x4f", "\"orld\\n\"",
+		"\"Orld\\n\"");
 }
 
 static void output_that_is_too_much(void **state)
@@ -415,8 +416,9 @@ static void output_that_is_too_much(void **state)
 	struct vary v = same;
 
 	v.extra_output = true;
-	DIVERGES(v, "output stream 1: the log has 0 bytes; the replay sends more: byte 0 is 0x78, "
-		    "\"x\"");
+	DIVERGES(v,
+		"output of stream 1: the log has 0 bytes; the replay sends more: byte 0 is 0x78, "
+		"\"x\"");
 }
 
 static void output_that_is_missing(void **state)
@@ -424,7 +426,7 @@ static void output_that_is_missing(void **state)
 	struct vary v = same;
 
 	v.out2 = "worl";
-	DIVERGES(v, "output stream 0: log 13 bytes, replay 11; missing: \"d\\n\"",
+	DIVERGES(v, "output of stream 0: log 13 bytes, replay 11; missing: \"d\\n\"",
 		"digest at icount 300");
 }
 
