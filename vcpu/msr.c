@@ -26,11 +26,12 @@
 
 /*
  * RDCL_NO, SKIP_L1DFL_VMENTRY, SSB_NO, MDS_NO, IF_PSCHANGE_MC_NO, TAA_NO, SBDR_SSDP_NO, FBSDP_NO,
- * PSDP_NO, BHI_NO, PBRSB_NO, GDS_NO, RFDS_NO: nothing is speculated here.
+ * PSDP_NO, BHI_NO, PBRSB_NO, GDS_NO, RFDS_NO, ITS_NO: nothing is speculated here.
  */
 #define ARCH_CAPABILITIES                                                                \
 	(UINT64_C(1) << 0 | 1u << 3 | 1u << 4 | 1u << 5 | 1u << 6 | 1u << 8 | 1u << 13 | \
-		1u << 14 | 1u << 15 | 1u << 20 | 1u << 24 | 1u << 26 | 1u << 27)
+		1u << 14 | 1u << 15 | 1u << 20 | 1u << 24 | 1u << 26 | 1u << 27 |        \
+		UINT64_C(1) << 62)
 
 #define MSR_MTRR_VAR	0x200
 #define MSR_MTRR_FIX64K 0x250
