@@ -34,6 +34,7 @@ enum run_status {
 
 #define SEQUENCER_TEXT_MAX 8192
 #define DIGEST_ITEMS_MAX   (LOG_EVENT_MAX - 64)
+#define KEY_CODE_MAX	   0x2ff /* Linux's KEY_MAX */
 #define INPUTS_MAX	   65536
 #define INPUT_BYTES_MAX	   (4u * 1024 * 1024)
 #define OUTPUT_BACKLOG_MAX (1024 * 1024)

@@ -9,6 +9,7 @@
  * to stop; `out` runs ahead through OUTPUT events, because output is compared as a stream of bytes
  * when it comes and is in the log later, in batches.
  */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -16,10 +17,9 @@
 #include "log_words.h"
 #include "replay.h"
 
-#define DIFFS_MAX	 24
-#define STREAM_WORDS_MAX 64
-#define HALTS_AT_ONE_MAX \
-	10000000 /* deadlines in a row that do not wake the CPU, while the log has it go on */
+#define DIFFS_MAX 24
+/* Deadlines in a row that do not wake the CPU, while the log has it go on. */
+#define HALTS_AT_ONE_MAX 10000000
 
 /* ---- divergence ---- */
 
@@ -139,28 +139,6 @@ static uint64_t next_stop(struct sequencer *s)
 						 ev->id == LOG_WARP || ev->id == LOG_CPU_MARK)))
 		cursor_next(s, &r->scout);
 	return r->scout.over ? r->end_icount : ev->icount;
-}
-buf[0] = '\0';
-for (unsigned int i = 0; i < STREAMS && n + 256 < cap; i++) {
-	struct expected *e = &r->stream[i];
-	char text[CONTEXT_LEN * 4 + 8], name[STREAM_WORDS_MAX];
-	size_t known;
-
-	if (e->sent == e->promised)
-		continue;
-	if (e->sent > e->promised) {
-		n += (size_t)snprintf(buf + n, cap - n,
-			"  output of %s: log %" PRIu64 " bytes, replay %" PRIu64 "\n",
-			stream_words(s, i, name, sizeof(name)), e->promised, e->sent);
-		continue;
-	}
-	known = output_expect(s, i, CONTEXT_LEN);
-	bytes_escape(
-		text, sizeof(text), e->buf + e->pos, known < CONTEXT_LEN ? known : CONTEXT_LEN);
-	n += (size_t)snprintf(buf + n, cap - n,
-		"  output of %s: log %" PRIu64 " bytes, replay %" PRIu64 "; missing: \"%s\"\n",
-		stream_words(s, i, name, sizeof(name)), e->promised, e->sent, text);
-}
 }
 
 /* ---- steps ---- */

@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Replaying: the first look at the log, and is this the machine that was recorded? */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include "log_words.h"
+#include "replay.h"
+
+static int cursor_open(struct cursor *c, int fd, struct error *err)
+{
+	memset(c, 0, sizeof(*c));
+	return log_reader_init(&c->reader, log_source_file(&c->src, fd), err);
+}
+
+/* ---- the first look ---- */
+
+static int unusable(struct sequencer *s, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+
+static int unusable(struct sequencer *s, const char *fmt, ...)
+{
+	char text[1200];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	sequencer_finish(s, RUN_LOG_UNUSABLE, SHUTDOWN_HOST_ERROR,
+		"the log '%s' cannot be replayed: %s", s->conf.file_name, text);
+	return -1;
+}
+
+/* Can this machine do what the event says? Other programs' logs hold more than we record. */
+static bool is_replayable(const struct log_event *ev)
+{
+	struct input *in;
+
+	switch (ev->id) {
+	case LOG_ASYNC:
+		if (input_from_event(ev, &in) < 0)
+			return false;
+		free(in);
+		return true;
+	case LOG_CHAR_WRITE:
+	case LOG_CHAR_READ_ALL:
+	case LOG_CHAR_READ_ALL_ERROR:
+	case LOG_AUDIO_OUT:
+	case LOG_AUDIO_IN: return false;
+	default: return true;
+	}
+}
+
+/* Reads the whole log once: all chunks are checked before anything runs, and it is known how the
+ * log ends. */
+static int look_through(struct sequencer *s)
+{
+	struct replay *r = s->state;
+	struct cursor c;
+	struct error err = ERROR_INIT;
+	uint64_t shutdown_number = UINT64_MAX;
+	uint8_t shutdown_cause = SHUTDOWN_NONE, last_id = LOG_INSTRUCTION;
+	bool final = false;
+	int ret = cursor_open(&c, s->conf.log_fd, &err);
+
+	r->closing_number = UINT64_MAX;
+	while (ret >= 0 && (ret = log_reader_next(&c.reader, &c.ev, &err)) == 1) {
+		if (c.ev.number == 0 && c.ev.id != LOG_CONFIG) {
+			ret = unusable(s, "its first event is %s, a config event was expected",
+				log_event_name(c.ev.id));
+			break;
+		}
+		if (!is_replayable(&c.ev)) {
+			char title[64];
+
+			log_event_title(&c.ev, title, sizeof(title));
+			ret = unusable(s,
+				"event %" PRIu64 " at icount %" PRIu64
+				" is '%s', which this machine has no use for",
+				c.ev.number, c.ev.icount, title);
+			break;
+		}
+		if (c.ev.id == LOG_END) {
+			r->closing_number =
+				shutdown_number + 1 == c.ev.number ? shutdown_number : c.ev.number;
+			r->end_cause =
+				shutdown_number + 1 == c.ev.number ? shutdown_cause : SHUTDOWN_NONE;
+			r->end_icount = c.ev.icount;
+		} else if (c.ev.id != LOG_INSTRUCTION) {
+			/* A clock is read, and a character sent, in the middle of an instruction.
+			 */
+			bool middle = c.ev.id == LOG_OUTPUT || c.ev.id == LOG_CLOCK_HOST ||
+				      c.ev.id == LOG_CLOCK_VIRTUAL_RT;
+
+			if (c.ev.icount + middle > r->end_icount)
+				r->end_icount = c.ev.icount + middle;
+		}
+		if (c.ev.id == LOG_SHUTDOWN) {
+			shutdown_number = c.ev.number;
+			shutdown_cause = c.ev.sub;
+		}
+		/* A log that lost only its END: the final digest and the cause are there. */
+		final = c.ev.id == LOG_SHUTDOWN && last_id == LOG_DIGEST;
+		last_id = c.ev.id;
+	}
+	r->n_events = c.reader.events;
+	r->file_len = c.reader.file_pos;
+	log_reader_done(&c.reader);
+	if (s->result.over)
+		return -1;
+	if (ret < 0 && ret != -ENODATA)
+		return unusable(s, "%s", err.msg);
+	if (r->n_events == 0)
+		return unusable(s, "it holds no events (%s)", err.msg);
+	r->cut = ret == -ENODATA;
+	r->abrupt = r->cut || r->end_cause == SHUTDOWN_HOST_ERROR;
+	if (r->cut) {
+		r->end_cause = final ? shutdown_cause : SHUTDOWN_HOST_ERROR;
+		if (final)
+			r->closing_number = shutdown_number;
+		snprintf(r->cut_text, sizeof(r->cut_text), "%s", err.msg);
+	}
+	return 0;
+}
+
+/* ---- configuration ---- */
+
+static bool key_is(const struct log_config_item *it, const char *key)
+{
+	return strlen(key) == it->key_len && !memcmp(it->key, key, it->key_len);
+}
+
+static void print_escaped(FILE *f, const char *p, size_t n)
+{
+	char text[256];
+
+	bytes_escape(text, sizeof(text), (const uint8_t *)p, n);
+	fputs(text, f);
+}
+
+static void compare_item(struct sequencer *s, FILE *f, const struct log_config_item *it, int *n)
+{
+	for (size_t i = 0; i < s->conf.n_config; i++) {
+		const char *value = s->conf.config[i].value;
+
+		if (!key_is(it, s->conf.config[i].key))
+			continue;
+		if (strlen(value) == it->value_len && !memcmp(it->value, value, it->value_len))
+			return;
+		++*n;
+		fputs("\n  ", f);
+		print_escaped(f, it->key, it->key_len);
+		fputs(": log ", f);
+		print_escaped(f, it->value, it->value_len);
+		fputs(", this machine ", f);
+		print_escaped(f, value, strlen(value));
+		return;
+	}
+	++*n;
+	fputs("\n  ", f);
+	print_escaped(f, it->key, it->key_len);
+	fputs(": log ", f);
+	print_escaped(f, it->value, it->value_len);
+	fputs(", this machine has none", f);
+}
+
+static int compare_config(struct sequencer *s)
+{
+	struct replay *r = s->state;
+	const struct log_event *ev = &r->main.ev;
+	char text[SEQUENCER_TEXT_MAX - 512] = "";
+	FILE *f = fmemopen(text, sizeof(text) - 1, "w");
+	struct log_config_item it;
+	size_t pos = 0;
+	int n = 0;
+
+	if (!f)
+		return unusable(s, "no memory to compare the configuration");
+	while (log_config_next(ev->data, ev->len, &pos, &it) == 1)
+		compare_item(s, f, &it, &n);
+	for (size_t i = 0; i < s->conf.n_config; i++) {
+		bool there = false;
+
+		for (pos = 0; !there && log_config_next(ev->data, ev->len, &pos, &it) == 1;)
+			there = key_is(&it, s->conf.config[i].key);
+		if (there)
+			continue;
+		n++;
+		fprintf(f, "\n  %s: log has none, this machine ", s->conf.config[i].key);
+		print_escaped(f, s->conf.config[i].value, strlen(s->conf.config[i].value));
+	}
+	fclose(f);
+	if (n == 0)
+		return 0;
+	sequencer_finish(s, RUN_CONFIG_DIFFERS, SHUTDOWN_HOST_ERROR,
+		"this is not the machine that was recorded in '%s': %d difference%s%s",
+		s->conf.file_name, n, n == 1 ? "" : "s", text);
+	return -1;
+}
+
+int replay_open(struct sequencer *s)
+{
+	struct replay *r = s->state;
+	struct cursor *const c[] = { &r->main, &r->scout, &r->out };
+	struct error err = ERROR_INIT;
+
+	if (look_through(s) < 0)
+		return -1;
+	for (; r->n_cursors < 3; r->n_cursors++)
+		if (cursor_open(c[r->n_cursors], s->conf.log_fd, &err) < 0) {
+			r->n_cursors++;
+			return unusable(s, "%s", err.msg);
+		}
+	if (!cursor_next(s, &r->main))
+		return unusable(s, "it has changed while it was read");
+	s->result.log_bytes = r->file_len;
+	if (compare_config(s) < 0)
+		return -1;
+	return 0;
+}
+
+void replay_close(struct sequencer *s)
+{
+	struct replay *r = s->state;
+	struct cursor *const c[] = { &r->main, &r->scout, &r->out };
+
+	for (int i = 0; i < r->n_cursors; i++)
+		log_reader_done(&c[i]->reader);
+	for (int i = 0; i < REPLAY_STREAMS; i++)
+		free(r->stream[i].buf);
+}
