@@ -23,10 +23,11 @@
 #define REPLY_TIMEOUT_NS                                                                         \
 	INT64_C(10000000000) /* devices read while they wait for us: a full ring this long means \
 				that they hang */
-#define SLEEP_MAX_NS	 INT64_C(250000000)
-#define BACKLOG_RETRY_NS INT64_C(1000000)
-#define REQUESTS_AT_ONCE 64
-#define STREAM_MAX	 256
+#define SLEEP_MAX_NS	   INT64_C(250000000)
+#define PACE_BEHIND_MAX_NS INT64_C(100000000)
+#define BACKLOG_RETRY_NS   INT64_C(1000000)
+#define REQUESTS_AT_ONCE   64
+#define STREAM_MAX	   256
 
 struct outgoing {
 	struct outgoing *next;
@@ -164,6 +165,29 @@ void sequencer_halt_reply(struct sequencer *s, uint64_t next_icount, uint64_t va
 	sequencer_done_reply(s, next_icount, value);
 }
 
+/*
+ * By how much virtual time is behind the host's since an earlier halt: what the last waits
+ * overslept, and what the machine spent on being woken. The next wait is shorter by it, so that a
+ * guest that halts thousands of times a second keeps time. Bounded, so that a guest that was long
+ * busy or stopped does not skip its sleeps.
+ */
+static int64_t pace_behind(struct sequencer *s, uint64_t now_ns, int64_t mono_ns)
+{
+	int64_t behind = 0;
+
+	if (s->pace.known && now_ns >= s->pace.virtual_ns &&
+		now_ns - s->pace.virtual_ns < (uint64_t)INT64_MAX / 2)
+		behind = mono_ns - s->pace.host_ns - (int64_t)(now_ns - s->pace.virtual_ns);
+	if (behind < 0)
+		behind = 0;
+	if (behind > PACE_BEHIND_MAX_NS)
+		behind = PACE_BEHIND_MAX_NS;
+	s->pace.known = true;
+	s->pace.host_ns = mono_ns - behind;
+	s->pace.virtual_ns = now_ns;
+	return behind;
+}
+
 void sequencer_halt_wait(
 	struct sequencer *s, const struct seq_req *rq, const uint32_t *mark, uint64_t target_ns)
 {
@@ -172,6 +196,8 @@ void sequencer_halt_wait(
 	memcpy(s->halt.mark, mark, sizeof(s->halt.mark));
 	s->halt.start_ns = host_monotonic_ns();
 	s->halt.target_ns = target_ns;
+	if (!s->paused)
+		s->halt.start_ns -= pace_behind(s, rq->now_ns, s->halt.start_ns);
 	/* A pause that came before the halt freezes it from its first moment. */
 	if (s->paused)
 		s->paused_since_ns = s->halt.start_ns;
@@ -502,6 +528,7 @@ static void set_paused(struct sequencer *s, bool pause)
 	else if (s->halt.open)
 		s->halt.start_ns += now - s->paused_since_ns;
 	s->paused = pause;
+	s->pace.known = false;
 }
 
 static bool poll_hub(struct sequencer *s)

@@ -129,9 +129,16 @@ struct sequencer {
 		bool open;
 		struct seq_req rq;
 		uint32_t mark[CPU_MARK_COUNT];
-		int64_t start_ns;   /* host's monotonic; moved on by pauses */
+		int64_t start_ns; /* host's monotonic; moved on by pauses, back by what is overslept
+				   */
 		uint64_t target_ns; /* virtual time at which to wake without input, or SEQ_NEVER */
 	} halt;
+	/* A moment at which virtual time and the host's were last seen to agree. */
+	struct {
+		bool known;
+		int64_t host_ns;
+		uint64_t virtual_ns;
+	} pace;
 	bool paused;
 	int64_t paused_since_ns;
 	/* records for the hub that its ring has no room for yet */
