@@ -17,8 +17,13 @@
  *    mode 3, count 65536, gate 2 low.
  *  - A count of 1 is illegal in modes 2 and 3: it counts as 2.
  *  - BCD digits above 9 count for their value (0x1A is 20).
- *  - While no count has been loaded, reads give the last value of the counting
+ *  - While no count has been written, reads give the last value of the counting
  *    element.
+ *  - A count that is read in the clock between its write and its load is the new
+ *    one. No program has seen the old one on a PC, where each access to the chip
+ *    takes longer than a clock (838 ns); here an instruction may take 1 ns. Linux's
+ *    quick_pit_calibrate() relies on it. OUT and the null count bit keep to the
+ *    sheet.
  *  - A read of port 43h gives all ones.
  *  - The one-clock low pulse of modes 2 and 4 reaches the "irq" line when it
  *    ends, as a low and a high level: the PIC looks at the rising edge only.
@@ -45,7 +50,7 @@ enum { RW_LATCH, RW_LSB, RW_MSB, RW_BOTH };
 	X(uint64_t, switch_at) /* modes 2, 3: tick at which a pending count is loaded */   \
 	X(uint32_t, n)	       /* count in use, 0: none loaded */                          \
 	X(uint32_t, cr)	       /* count register, 0: not written since the control word */ \
-	X(uint16_t, ce_hold)   /* what reads see until tick start */                       \
+	X(uint16_t, ce_hold)   /* what reads see until a count is written */               \
 	X(uint16_t, latch)                                                                 \
 	X(uint8_t, mode)                                                                   \
 	X(uint8_t, bcd)                                                                    \
@@ -144,8 +149,10 @@ static uint16_t chan_count(const struct pit_chan *c, uint64_t t)
 	uint32_t wrap = c->bcd ? 10000 : 65536, v;
 	int64_t e = chan_elapsed(c, t);
 
-	if (c->n == 0 || e < 0)
+	if (c->n == 0)
 		return c->ce_hold;
+	if (e < 0)
+		e = 0;
 	switch (c->mode) {
 	case 2: v = c->n - (uint32_t)(e % c->n); break;
 	case 3: v = mode3_value(c, (uint32_t)(e % c->n)); break;
@@ -175,11 +182,7 @@ static int chan_out(const struct pit_chan *c, uint64_t t)
 /* The count register goes to the counting element with the next clock. */
 static void chan_load(struct pit_chan *c, uint64_t t)
 {
-	uint16_t hold = chan_count(c, t);
-	int out = chan_out(c, t);
-
-	c->ce_hold = hold;
-	c->out_hold = (uint8_t)out;
+	c->out_hold = (uint8_t)chan_out(c, t);
 	c->n = c->cr;
 	c->start = t + 1;
 	c->frozen_e = 0;
