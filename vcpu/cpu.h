@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The state of the i686 and what its parts offer each other. Manual references are to the Intel 64 and IA-32
- * Architectures Software Developer's Manual (SDM), volumes 1-3.
+ * The state of the i686 and what its parts offer each other. Manual references are to the Intel 64
+ * and IA-32 Architectures Software Developer's Manual (SDM), volumes 1-3.
  *
  * Exceptions: a handler that meets a fault calls cpu_raise*(), which does not
  * return (longjmp to the engine). Until then it must not have changed
@@ -9,8 +9,9 @@
  * excp_deliver(). A faulting instruction does not retire (icount is not raised).
  *
  * REP string instructions: the handler does one iteration and, if more are to
- * come, leaves cpu->eip on the instruction and sets cpu->rep_again; each iteration retires as one instruction.
- * (Bulk forms may do n iterations at once when n <= cpu_budget(), adding n - 1 to icount themselves.)
+ * come, leaves cpu->eip on the instruction and sets cpu->rep_again; each iteration retires as one
+ * instruction. (Bulk forms may do n iterations at once when n <= cpu_budget(), adding n - 1 to
+ * icount themselves.)
  */
 #ifndef DEJAVM_CPU_H
 #define DEJAVM_CPU_H
@@ -25,24 +26,24 @@
 enum reg { R_EAX, R_ECX, R_EDX, R_EBX, R_ESP, R_EBP, R_ESI, R_EDI };
 
 /* EFLAGS (SDM vol. 1, 3.4.3) */
-#define FL_CF	0x00000001u
-#define FL_ONE	0x00000002u /* always 1 */
-#define FL_PF	0x00000004u
-#define FL_AF	0x00000010u
-#define FL_ZF	0x00000040u
-#define FL_SF	0x00000080u
-#define FL_TF	0x00000100u
-#define FL_IF	0x00000200u
-#define FL_DF	0x00000400u
-#define FL_OF	0x00000800u
-#define FL_IOPL 0x00003000u
-#define FL_NT	0x00004000u
-#define FL_RF	0x00010000u
-#define FL_VM	0x00020000u
-#define FL_AC	0x00040000u
-#define FL_VIF	0x00080000u
-#define FL_VIP	0x00100000u
-#define FL_ID	0x00200000u
+#define FL_CF	 0x00000001u
+#define FL_ONE	 0x00000002u /* always 1 */
+#define FL_PF	 0x00000004u
+#define FL_AF	 0x00000010u
+#define FL_ZF	 0x00000040u
+#define FL_SF	 0x00000080u
+#define FL_TF	 0x00000100u
+#define FL_IF	 0x00000200u
+#define FL_DF	 0x00000400u
+#define FL_OF	 0x00000800u
+#define FL_IOPL	 0x00003000u
+#define FL_NT	 0x00004000u
+#define FL_RF	 0x00010000u
+#define FL_VM	 0x00020000u
+#define FL_AC	 0x00040000u
+#define FL_VIF	 0x00080000u
+#define FL_VIP	 0x00100000u
+#define FL_ID	 0x00200000u
 #define FL_ARITH (FL_CF | FL_PF | FL_AF | FL_ZF | FL_SF | FL_OF)
 
 #define CR0_PE 0x00000001u
@@ -57,15 +58,15 @@ enum reg { R_EAX, R_ECX, R_EDX, R_EBX, R_ESP, R_EBP, R_ESI, R_EDI };
 #define CR0_CD 0x40000000u
 #define CR0_PG 0x80000000u
 
-#define CR4_VME 0x001u
-#define CR4_PVI 0x002u
-#define CR4_TSD 0x004u
-#define CR4_DE	0x008u
-#define CR4_PSE 0x010u
-#define CR4_PAE 0x020u
-#define CR4_MCE 0x040u
-#define CR4_PGE 0x080u
-#define CR4_PCE 0x100u
+#define CR4_VME	       0x001u
+#define CR4_PVI	       0x002u
+#define CR4_TSD	       0x004u
+#define CR4_DE	       0x008u
+#define CR4_PSE	       0x010u
+#define CR4_PAE	       0x020u
+#define CR4_MCE	       0x040u
+#define CR4_PGE	       0x080u
+#define CR4_PCE	       0x100u
 #define CR4_OSFXSR     0x200u
 #define CR4_OSXMMEXCPT 0x400u
 
@@ -73,12 +74,28 @@ enum reg { R_EAX, R_ECX, R_EDX, R_EBX, R_ESP, R_EBP, R_ESI, R_EDI };
 
 /* Exception vectors (SDM vol. 3, table 6-1) */
 enum excp {
-	EXCP_DE = 0, EXCP_DB = 1, EXCP_NMI = 2, EXCP_BP = 3, EXCP_OF = 4, EXCP_BR = 5, EXCP_UD = 6, EXCP_NM = 7,
-	EXCP_DF = 8, EXCP_TS = 10, EXCP_NP = 11, EXCP_SS = 12, EXCP_GP = 13, EXCP_PF = 14, EXCP_MF = 16, EXCP_AC = 17,
-	EXCP_MC = 18, EXCP_XM = 19
+	EXCP_DE = 0,
+	EXCP_DB = 1,
+	EXCP_NMI = 2,
+	EXCP_BP = 3,
+	EXCP_OF = 4,
+	EXCP_BR = 5,
+	EXCP_UD = 6,
+	EXCP_NM = 7,
+	EXCP_DF = 8,
+	EXCP_TS = 10,
+	EXCP_NP = 11,
+	EXCP_SS = 12,
+	EXCP_GP = 13,
+	EXCP_PF = 14,
+	EXCP_MF = 16,
+	EXCP_AC = 17,
+	EXCP_MC = 18,
+	EXCP_XM = 19
 };
 
-/* Descriptor attributes as in the high word of a descriptor, bits 8-23 moved to 0-15 (like a VMCS's access rights). */
+/* Descriptor attributes as in the high word of a descriptor, bits 8-23 moved to 0-15 (like a VMCS's
+ * access rights). */
 #define SEG_TYPE_MASK 0x000fu
 #define SEG_A	      0x0001u /* accessed */
 #define SEG_W	      0x0002u /* data: writable; code: readable */
@@ -91,15 +108,17 @@ enum excp {
 #define SEG_DB	      0x4000u
 #define SEG_G	      0x8000u
 
-/* A segment register with its hidden part. A null selector in DS..GS has attr 0: every access faults. */
+/* A segment register with its hidden part. A null selector in DS..GS has attr 0: every access
+ * faults. */
 struct segment {
 	uint32_t base;
 	uint32_t limit; /* in bytes, G applied: last valid offset (expand-down: last invalid one) */
 	uint16_t attr;
 	uint16_t sel;
 	/*
-	 * Derived, by seg_update(): for the inline check. An access of size n at off is surely allowed if
-	 * off <= rd_top - (n - 1) (read) or wr_top (write), with rd_top/wr_top == 0 and *_ok false meaning "take the slow path".
+	 * Derived, by seg_update(): for the inline check. An access of size n at off is surely
+	 * allowed if off <= rd_top - (n - 1) (read) or wr_top (write), with rd_top/wr_top == 0 and
+	 * *_ok false meaning "take the slow path".
 	 */
 	uint32_t rd_top, wr_top;
 	/* In this order: mem.h tests rd_ok and flat, or flat and wr_ok, with one load. */
@@ -122,10 +141,13 @@ struct icache;
 #define CPU_MTRR_VAR   8
 #define CPU_MTRR_FIXED 11
 
+struct tlb_entry;
+
 struct cpu {
 	union {
 		uint32_t gpr[8];
-		uint32_t gpr_z[9]; /* gpr_z[REG_NONE] is always 0: an absent base or index register */
+		uint32_t gpr_z[9]; /* gpr_z[REG_NONE] is always 0: an absent base or index register
+				    */
 	};
 	uint32_t eip;
 	/*
@@ -136,37 +158,43 @@ struct cpu {
 	uint16_t cc; /* flags.h */
 
 	struct segment seg[6];
-	uint8_t cpl;	   /* 3 in virtual-8086 mode, 0 in real mode */
-	bool code32;	   /* CS.D (false in real and v86 mode unless the hidden part says so) */
-	bool stack32;	   /* SS.B */
-	bool halted;	   /* after HLT: until an interrupt */
-	/* No interrupt or debug trap before the next instruction has finished: after STI that set IF, MOV SS, POP SS. */
-	uint8_t inhibit;   /* CPU_INHIBIT_* */
-	bool rep_again;	   /* see above */
-	/* Set by whatever may make an interrupt, trap or mode change visible: the engine leaves its block and looks. */
+	uint8_t cpl;  /* 3 in virtual-8086 mode, 0 in real mode */
+	bool code32;  /* CS.D (false in real and v86 mode unless the hidden part says so) */
+	bool stack32; /* SS.B */
+	bool halted;  /* after HLT: until an interrupt */
+	/* No interrupt or debug trap before the next instruction has finished: after STI that set
+	 * IF, MOV SS, POP SS. */
+	uint8_t inhibit; /* CPU_INHIBIT_* */
+	bool rep_again;	 /* see above */
+	/* Set by whatever may make an interrupt, trap or mode change visible: the engine leaves its
+	 * block and looks. */
 	bool look;
 	/*
-	 * Boundaries, as icounts, so that excp_take_pending() may be called any number of times at one:
-	 * where `inhibit` holds; where EFLAGS.RF was loaded (it lasts for one instruction); where EFLAGS.TF was
-	 * seen (step_armed: the instruction that follows it is to be trapped).
+	 * Boundaries, as icounts, so that excp_take_pending() may be called any number of times at
+	 * one: where `inhibit` holds; where EFLAGS.RF was loaded (it lasts for one instruction);
+	 * where EFLAGS.TF was seen (step_armed: the instruction that follows it is to be trapped).
 	 */
 	uint64_t inhibit_icount, rf_icount, step_icount;
 	uint64_t rep_icount; /* between two iterations of a REP: that boundary */
 	bool step_armed;
 
-	uint64_t icount;   /* retired; during an instruction: without it. See cpu_icount() */
+	uint64_t icount;      /* retired; during an instruction: without it. See cpu_icount() */
 	uint64_t stop_icount; /* the engine stops between two instructions when icount gets here */
-	uint64_t run_limit;   /* engine.c: cpu_run()'s limit, or the local APIC timer's deadline if that is earlier */
+	uint64_t run_limit;   /* engine.c: cpu_run()'s limit, or the local APIC timer's deadline if
+				 that is earlier */
+	/* Set by the engine before it runs code, valid while nothing marked E_SYNC has run: */
+	struct tlb_entry *run_tlb; /* of the CPL */
+	uint8_t run_key;	   /* KEY_*, icache.h */
 	uint64_t warp_ns;
 	unsigned shift;
 
 	struct segment ldtr, tr; /* attr without SEG_P: null selector */
 	struct desc_table gdtr, idtr;
 	uint32_t cr0, cr2, cr3, cr4;
-	uint32_t dr[8];	   /* dr[4], dr[5] unused; 6 and 7 with their fixed bits */
-	bool dr_armed;	   /* some breakpoint of DR7 is enabled */
+	uint32_t dr[8];	     /* dr[4], dr[5] unused; 6 and 7 with their fixed bits */
+	bool dr_armed;	     /* some breakpoint of DR7 is enabled */
 	uint32_t db_pending; /* DR6 bits of a debug trap to be taken after this instruction */
-	uint64_t pdpte[4]; /* PAE: loaded by MOV CR3 and friends */
+	uint64_t pdpte[4];   /* PAE: loaded by MOV CR3 and friends */
 	uint64_t efer;
 	uint32_t a20_mask; /* ~0 or ~(1 << 20) */
 
@@ -183,14 +211,15 @@ struct cpu {
 	const char *model; /* -cpu */
 
 	/* Lines from devices, as the last reply had them */
-	bool intr;	/* 8259 INTR */
+	bool intr; /* 8259 INTR */
 	bool nmi_pending, nmi_blocked;
 	bool reset_request;
 
 	/* Delivery in progress, for double and triple faults (SDM vol. 3, 6.15) */
 	int excp_vector; /* -1: none */
 	bool delivering;
-	uint64_t event_icount; /* how many events were delivered at this icount: a guest may go round without retiring */
+	uint64_t event_icount; /* how many events were delivered at this icount: a guest may go
+				  round without retiring */
 	uint32_t event_n;
 	sigjmp_buf *catch_; /* where cpu_raise() goes */
 	int raise_vector;
@@ -210,8 +239,9 @@ struct cpu {
 #define CPU_INHIBIT_ALL	 2 /* MOV SS / POP SS shadow: also debug traps and NMI */
 
 /*
- * The world outside. Calls block until devices have answered; the answer's flags, stop and warp have been applied to the cpu (intr,
- * stop_icount, warp_ns, a20_mask, ...; `look` set) on return. vcpu/bus_client.c has the real one; tests bring their own.
+ * The world outside. Calls block until devices have answered; the answer's flags, stop and warp
+ * have been applied to the cpu (intr, stop_icount, warp_ns, a20_mask, ...; `look` set) on return.
+ * vcpu/bus_client.c has the real one; tests bring their own.
  */
 struct cpu_bus {
 	uint32_t (*in)(struct cpu *cpu, uint16_t port, unsigned size);
@@ -221,7 +251,7 @@ struct cpu_bus {
 	void (*outs)(struct cpu *cpu, uint16_t port, unsigned size, uint32_t n, const void *buf);
 	uint64_t (*mmio_read)(struct cpu *cpu, uint32_t gpa, unsigned size);
 	void (*mmio_write)(struct cpu *cpu, uint32_t gpa, unsigned size, uint64_t val);
-	uint8_t (*intack)(struct cpu *cpu);	     /* 8259 */
+	uint8_t (*intack)(struct cpu *cpu);	      /* 8259 */
 	void (*eoi)(struct cpu *cpu, uint8_t vector); /* level-triggered EOI */
 	void (*triple_fault)(struct cpu *cpu);
 };
@@ -257,13 +287,14 @@ _Noreturn void cpu_raise(struct cpu *cpu, int vector);
 _Noreturn void cpu_raise_err(struct cpu *cpu, int vector, uint32_t err);
 /* #PF: sets CR2. err bits: P W U RSVD I (SDM vol. 3, 4.7) */
 _Noreturn void cpu_raise_pf(struct cpu *cpu, uint32_t linear, uint32_t err);
-/* Delivers the exception in raise_*, with double and triple fault rules. Called by the engine after a catch. */
+/* Delivers the exception in raise_*, with double and triple fault rules. Called by the engine after
+ * a catch. */
 void excp_deliver_raised(struct cpu *cpu);
 /*
- * If an interrupt, NMI, debug trap or code breakpoint is due at this boundary, delivers it and returns true (also wakes from
- * HLT). To be called at a boundary when `look` is set; clears `look`, or leaves it set if the next boundary
- * needs a look as well (single step, inhibition, RF, code breakpoints): then the engine runs one instruction. Catches
- * all faults of the delivery itself.
+ * If an interrupt, NMI, debug trap or code breakpoint is due at this boundary, delivers it and
+ * returns true (also wakes from HLT). To be called at a boundary when `look` is set; clears `look`,
+ * or leaves it set if the next boundary needs a look as well (single step, inhibition, RF, code
+ * breakpoints): then the engine runs one instruction. Catches all faults of the delivery itself.
  */
 bool excp_take_pending(struct cpu *cpu);
 /* Would excp_take_pending() deliver something that ends HLT now? Changes nothing. */
@@ -300,9 +331,11 @@ void cpu_check_io(struct cpu *cpu, uint16_t port, unsigned size);
 /* ---- debug registers (debug.c; SDM vol. 3, ch. 17) ---- */
 /* DR0-DR7 as MOV DR writes them (n 0-3, 6, 7); fixed bits applied, dr_armed updated. */
 void debug_write_dr(struct cpu *cpu, unsigned n, uint32_t val);
-/* To be called, while dr_armed, after a data access was done: a match becomes a trap at the next boundary. */
+/* To be called, while dr_armed, after a data access was done: a match becomes a trap at the next
+ * boundary. */
 void debug_check_data(struct cpu *cpu, uint32_t linear, unsigned size, bool write);
-void debug_check_io(struct cpu *cpu, uint16_t port, unsigned size); /* IN, OUT, INS, OUTS, after the access */
+void debug_check_io(
+	struct cpu *cpu, uint16_t port, unsigned size); /* IN, OUT, INS, OUTS, after the access */
 /* A data breakpoint lies in this page: accesses to it must come to debug_check_data(). */
 bool debug_watches_page(const struct cpu *cpu, uint32_t linear);
 
@@ -311,18 +344,21 @@ bool debug_watches_page(const struct cpu *cpu, uint32_t linear);
 /* uint8_t mem_read8(cpu, seg, off) ... see mem.h */
 void mmu_flush(struct cpu *cpu, bool keep_global);
 void mmu_invlpg(struct cpu *cpu, uint32_t linear);
-/* After CR0/CR3/CR4/EFER/a20 writes: reloads PDPTEs where due (may raise #GP), flushes what must be flushed. */
+/* After CR0/CR3/CR4/EFER/a20 writes: reloads PDPTEs where due (may raise #GP), flushes what must be
+ * flushed. */
 void mmu_mode_changed(struct cpu *cpu);
 int mmu_load_pdptes(struct cpu *cpu, uint32_t cr3); /* -EINVAL: reserved bits set, nothing loaded */
 
 /* ---- flags (flags.c/flags.h) ---- */
 uint32_t flags_get(struct cpu *cpu);		  /* materialises: whole EFLAGS, also stored */
-void flags_set(struct cpu *cpu, uint32_t eflags); /* whole EFLAGS as given (caller has masked by privilege); sets look if TF/IF/VM changed */
+void flags_set(struct cpu *cpu, uint32_t eflags); /* whole EFLAGS as given (caller has masked by
+						     privilege); sets look if TF/IF/VM changed */
 
 /* ---- x87 (fpu.h, fpu*.c) ---- */
 struct fpu *fpu_new(void);
 void fpu_reset(struct cpu *cpu); /* state after RESET# */
-/* Executes D8..DF, FWAIT: raises #NM, #MF as due (also FERR# is not wired: CR0.NE=0 gives IRQ 13 through port F0 emulation in devices, docs). */
+/* Executes D8..DF, FWAIT: raises #NM, #MF as due (also FERR# is not wired: CR0.NE=0 gives IRQ 13
+ * through port F0 emulation in devices, docs). */
 void fpu_esc(struct cpu *cpu, const struct insn *in);
 void fpu_wait(struct cpu *cpu, const struct insn *in);
 void fpu_fxsave(struct cpu *cpu, const struct insn *in);
@@ -334,22 +370,24 @@ struct lapic *lapic_new(struct cpu *cpu);
 void lapic_reset(struct cpu *cpu);
 uint32_t lapic_read(struct cpu *cpu, uint32_t off);
 void lapic_write(struct cpu *cpu, uint32_t off, uint32_t val);
-bool lapic_enabled(const struct cpu *cpu);		   /* globally, by IA32_APIC_BASE */
-bool lapic_accepts_pic(const struct cpu *cpu);		   /* LINT0 unmasked as ExtINT, or APIC disabled */
-int lapic_pending_vector(const struct cpu *cpu);	   /* highest deliverable, -1: none */
-int lapic_acknowledge(struct cpu *cpu);			   /* moves it from IRR to ISR */
+bool lapic_enabled(const struct cpu *cpu);	 /* globally, by IA32_APIC_BASE */
+bool lapic_accepts_pic(const struct cpu *cpu);	 /* LINT0 unmasked as ExtINT, or APIC disabled */
+int lapic_pending_vector(const struct cpu *cpu); /* highest deliverable, -1: none */
+int lapic_acknowledge(struct cpu *cpu);		 /* moves it from IRR to ISR */
 void lapic_message(struct cpu *cpu, const struct apic_msg *m);
-uint64_t lapic_deadline_ns(const struct cpu *cpu);	   /* timer, BUS_NEVER if none */
-uint64_t lapic_deadline_icount(const struct cpu *cpu);	   /* the icount at which it is reached, BUS_NEVER if none */
-void lapic_run_timer(struct cpu *cpu);			   /* fires what is due at cpu_vtime_ns() */
-void lapic_nmi_line(struct cpu *cpu);			   /* an edge on LINT1: an NMI, if LINT1 says so */
+uint64_t lapic_deadline_ns(const struct cpu *cpu); /* timer, BUS_NEVER if none */
+uint64_t lapic_deadline_icount(
+	const struct cpu *cpu);	       /* the icount at which it is reached, BUS_NEVER if none */
+void lapic_run_timer(struct cpu *cpu); /* fires what is due at cpu_vtime_ns() */
+void lapic_nmi_line(struct cpu *cpu);  /* an edge on LINT1: an NMI, if LINT1 says so */
 uint64_t lapic_digest(const struct cpu *cpu);
 
 /* ---- CPUID, MSRs (cpuid.c, msr.c) ---- */
-void cpuid_query(const struct cpu *cpu, uint32_t leaf, uint32_t sub, uint32_t ret[4]); /* eax, ebx, ecx, edx */
-bool cpuid_has(const struct cpu *cpu, unsigned feature);			       /* cpuid.h names them */
-void msr_read(struct cpu *cpu, uint32_t index, uint64_t *ret);			       /* raises #GP(0) */
-void msr_write(struct cpu *cpu, uint32_t index, uint64_t val);			       /* raises #GP(0) */
+void cpuid_query(const struct cpu *cpu, uint32_t leaf, uint32_t sub,
+	uint32_t ret[4]);				       /* eax, ebx, ecx, edx */
+bool cpuid_has(const struct cpu *cpu, unsigned feature);       /* cpuid.h names them */
+void msr_read(struct cpu *cpu, uint32_t index, uint64_t *ret); /* raises #GP(0) */
+void msr_write(struct cpu *cpu, uint32_t index, uint64_t val); /* raises #GP(0) */
 uint64_t cpu_tsc(const struct cpu *cpu);
 uint64_t msr_digest(const struct cpu *cpu);
 

@@ -201,6 +201,21 @@ static bool is_allowed(const struct insn *in, uint32_t enc, const struct prefixe
 	return true;
 }
 
+/* Index into a family of handlers: see operand.h. */
+static unsigned form_of(const struct insn *in, uint32_t enc, unsigned mode)
+{
+	unsigned size = in->opsize / 2;
+
+	if (enc & E_STK)
+		return (mode & DECODE_FLAT ? FORM_FLAT : FORM_MEM) + size;
+	if (!in->mem)
+		return size;
+	if ((mode & DECODE_FLAT) && in->addrsize == 4 &&
+		(in->seg == SEG_DS || in->seg == SEG_SS || in->seg == SEG_ES))
+		return FORM_FLAT + size;
+	return FORM_MEM + size;
+}
+
 static enum decode_result finish(const struct reader *r, struct insn *in)
 {
 	if (r->short_)
@@ -216,11 +231,12 @@ static enum decode_result finish_ud(const struct reader *r, struct insn *in)
 	return finish(r, in);
 }
 
-enum decode_result decode_insn(const uint8_t *p, unsigned avail, bool code32, struct insn *in)
+enum decode_result decode_insn(const uint8_t *p, unsigned avail, unsigned mode, struct insn *in)
 {
 	struct reader r = { .p = p, .avail = avail };
 	struct prefixes pre = { .seg = SEG_NONE };
 	const struct row *row;
+	bool code32 = mode & DECODE_CODE32;
 	uint32_t enc;
 	uint8_t op;
 
@@ -260,7 +276,7 @@ enum decode_result decode_insn(const uint8_t *p, unsigned avail, bool code32, st
 		return finish(&r, in);
 	if (!is_allowed(in, enc, &pre))
 		return finish_ud(&r, in);
-	in->fn = row->family ? row->family[in->mem * 3 + in->opsize / 2] : row->fn;
+	in->fn = row->family ? row->family[form_of(in, enc, mode)] : row->fn;
 	return finish(&r, in);
 }
 

@@ -41,6 +41,7 @@ enum insn_enc {
 	E_FR = 1 << 23,	  /* reads arithmetic flags */
 	E_FW = 1 << 24,	  /* writes arithmetic flags */
 	E_GRP = 1 << 25,  /* ModRM.reg selects a row of a group: param is the group */
+	E_STK = 1 << 26,  /* the handler's form depends on the stack, not on a ModRM operand */
 };
 
 enum insn_group { G1, G1A, G2I, G2ONE, G2CL, G3, G4, G5, G6, G7, G8, G9, G11, G15, G_COUNT };
@@ -61,12 +62,16 @@ enum decode_result {
 	DECODE_LONG, /* more than 15 bytes: #GP(0) */
 };
 
+/* Modes */
+#define DECODE_CODE32 1u /* CS.D */
+#define DECODE_FLAT   2u /* handlers may rely on flat DS, ES, SS: KEY_FLAT */
+
 /*
- * Decodes what lies at p. avail: bytes there are, at most 15. Opcodes that do not exist here become
- * op_ud with id INSN_UD and the length of what had to be read to know. *ret is whole only after
- * DECODE_OK.
+ * Decodes what lies at p. avail: bytes there are, at most 15; mode: DECODE_*, other bits are
+ * ignored. Opcodes that do not exist here become op_ud with id INSN_UD and the length of what had
+ * to be read to know. *ret is whole only after DECODE_OK.
  */
-enum decode_result decode_insn(const uint8_t *p, unsigned avail, bool code32, struct insn *ret);
+enum decode_result decode_insn(const uint8_t *p, unsigned avail, unsigned mode, struct insn *ret);
 
 /* enum insn_enc bits of a decoded instruction's row. */
 uint32_t insn_enc(const struct insn *in);

@@ -178,6 +178,8 @@ static enum cpu_exit run(struct cpu *cpu, uint64_t limit)
 				return CPU_EXIT_HALT;
 		}
 		mmu_sync(cpu);
+		cpu->run_key = icache_key(cpu);
+		cpu->run_tlb = cpu->mmu->tlb[mem_user(cpu)];
 		if (cpu->look || unlikely(traces_exec(cpu)))
 			step_one(cpu);
 		else

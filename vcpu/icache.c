@@ -295,7 +295,7 @@ void icache_fetch_one(struct cpu *cpu, struct insn *ret)
 		if (off > cs->limit || off < cpu->eip)
 			cpu_raise_err(cpu, EXCP_GP, 0);
 		buf[n] = mmu_fetch_byte(cpu, cs->base + off);
-		r = decode_insn(buf, n + 1, cpu->code32, ret);
+		r = decode_insn(buf, n + 1, cpu->run_key, ret);
 		if (r == DECODE_OK)
 			return;
 		if (r == DECODE_LONG)
@@ -341,7 +341,7 @@ static bool decode_straddling(struct cpu *cpu, struct block *b, uint32_t lin, co
 		return false;
 	memcpy(buf, host + b->off, here);
 	memcpy(buf + here, c2->host, INSN_LEN_MAX - here);
-	if (decode_insn(buf, INSN_LEN_MAX, cpu->code32, &b->insn[0]) != DECODE_OK)
+	if (decode_insn(buf, INSN_LEN_MAX, cpu->run_key, &b->insn[0]) != DECODE_OK)
 		return false;
 	b->n = 1;
 	b->len = b->insn[0].len;
@@ -360,7 +360,7 @@ static bool decode_block(struct cpu *cpu, struct block *b, uint32_t lin, const u
 
 		if (avail > INSN_LEN_MAX)
 			avail = INSN_LEN_MAX;
-		r = decode_insn(host + off, avail, cpu->code32, in);
+		r = decode_insn(host + off, avail, cpu->run_key, in);
 		if (r == DECODE_MORE && !b->n)
 			return decode_straddling(cpu, b, lin, host);
 		if (r != DECODE_OK)
@@ -384,7 +384,7 @@ static struct block *block_build(struct cpu *cpu, uint32_t lin, uint32_t page, c
 		arena_empty(cpu);
 	b = (struct block *)(ic->arena + ic->used);
 	memset(b, 0, sizeof(*b));
-	b->key = icache_key(cpu);
+	b->key = cpu->run_key;
 	b->page = page;
 	b->off = lin & 0xfff;
 	b->page2 = CODE_PAGE_NONE;
@@ -420,7 +420,7 @@ struct block *icache_lookup(struct cpu *cpu, uint32_t lin)
 {
 	struct icache_priv *ic = priv(cpu);
 	struct jump *j = &ic->jump[jump_index(lin)];
-	uint8_t key = icache_key(cpu);
+	uint8_t key = cpu->run_key;
 	const struct code_page *c;
 	struct block *b;
 	uint32_t page;

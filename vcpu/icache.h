@@ -16,9 +16,9 @@
 #define BLOCK_MAX_INSNS 48
 
 /* Mode keys: what decoding and fetch permission depend on. */
-#define KEY_CODE32 1u
-#define KEY_USER   2u
-#define KEY_COUNT  4u
+#define KEY_CODE32 1u /* == DECODE_CODE32 */
+#define KEY_FLAT   2u /* == DECODE_FLAT: DS, ES, SS flat, readable, writable; SS.B */
+#define KEY_USER   4u
 #define KEY_DEAD   0xffu
 
 enum block_end {
@@ -76,11 +76,22 @@ struct icache {
 struct icache *icache_new(size_t arena_len);
 void icache_free(struct icache *ic);
 
+static inline bool segment_is_open(const struct segment *s)
+{
+	return s->flat & s->rd_ok & s->wr_ok;
+}
+
 /* Mode key of the CPU as it is. */
 static inline uint8_t icache_key(const struct cpu *cpu)
 {
-	return (uint8_t)((cpu->code32 ? KEY_CODE32 : 0) | (cpu->cpl == 3 ? KEY_USER : 0));
+	bool flat = cpu->stack32 & segment_is_open(&cpu->seg[SEG_DS]) &
+		    segment_is_open(&cpu->seg[SEG_ES]) & segment_is_open(&cpu->seg[SEG_SS]);
+
+	return (uint8_t)((cpu->code32 ? KEY_CODE32 : 0) | (flat ? KEY_FLAT : 0) |
+			 (cpu->cpl == 3 ? KEY_USER : 0));
 }
+
+/* The functions below that decode want cpu->run_key to be set. */
 
 /* The block at cs:eip == lin, decoded now if need be; NULL: it cannot be cached (MMIO, CS limit,
  * too long): step. May raise #PF. */

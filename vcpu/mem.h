@@ -198,6 +198,35 @@ static inline uint32_t insn_ea(const struct cpu *cpu, const struct insn *in)
 	return likely(in->addrsize == 4) ? ea : ea & 0xffff;
 }
 
+/*
+ * For handlers that the decoder picks in flat mode only (KEY_FLAT): DS, ES and SS are flat,
+ * readable and writable, ESP is 32 bits wide, the CPL is that of run_tlb. The host address of size
+ * bytes at lin, or NULL if the general form has to do it; nothing is called, so that such a handler
+ * needs no stack frame.
+ */
+static inline uint8_t *flat_host(const struct cpu *cpu, uint32_t lin, unsigned size, bool write)
+{
+	/* The index, scaled in one go: compilers do not find that. */
+	const struct tlb_entry *e =
+		(const void *)((const char *)cpu->run_tlb + (lin >> 8 & (TLB_SIZE - 1) << 4));
+	uintptr_t host = e->addend + lin;
+
+	_Static_assert(sizeof(*e) == 1 << 4, "the scale above");
+	if (unlikely((lin ^ (write ? e->wr : e->rd)) > PAGE_SIZE - size))
+		return NULL;
+	if (!host) /* cannot be: spares the caller's test */
+		__builtin_unreachable();
+	return (uint8_t *)host;
+}
+
+/* Effective address with 32-bit addressing. */
+static inline uint32_t flat_ea(const struct cpu *cpu, const struct insn *in)
+{
+	const uint32_t *r = cpu->gpr_z;
+
+	return r[in->base] + (r[in->index] << in->scale) + in->disp;
+}
+
 /* ---- stack, at the current CPL, by SS.B ---- */
 static inline uint32_t stack_mask(const struct cpu *cpu)
 {

@@ -5,74 +5,48 @@
  */
 #include "operand.h"
 
-/*
- * The eight two-operand operations in their three directions. `keep` stores the result: CMP and
- * TEST do not. Flags may be set before the store: after rmw_read() it cannot fault.
- */
-#define ALU_KEEP_(alu, suffix, bits, type)                                                \
-	static void alu##_rm_r_r##bits(struct cpu *cpu, const struct insn *in)            \
-	{                                                                                 \
-		type v = alu_##alu##bits(                                                 \
-			cpu, reg_get##bits(cpu, in->rm), reg_get##bits(cpu, in->reg));    \
-		reg_set##bits(cpu, in->rm, v);                                            \
-	}                                                                                 \
-	static void alu##_rm_r_m##bits(struct cpu *cpu, const struct insn *in)            \
-	{                                                                                 \
-		struct mem_rmw m;                                                         \
-		type v = mem_rmw##bits(cpu, in, &m);                                      \
-		v = alu_##alu##bits(cpu, v, reg_get##bits(cpu, in->reg));                 \
-		rmw_write##bits(cpu, &m, v);                                              \
-	}                                                                                 \
-	static void alu##_r_rm_r##bits(struct cpu *cpu, const struct insn *in)            \
-	{                                                                                 \
-		type v = alu_##alu##bits(                                                 \
-			cpu, reg_get##bits(cpu, in->reg), reg_get##bits(cpu, in->rm));    \
-		reg_set##bits(cpu, in->reg, v);                                           \
-	}                                                                                 \
-	static void alu##_r_rm_m##bits(struct cpu *cpu, const struct insn *in)            \
-	{                                                                                 \
-		type v = mem_get##bits(cpu, in);                                          \
-		v = alu_##alu##bits(cpu, reg_get##bits(cpu, in->reg), v);                 \
-		reg_set##bits(cpu, in->reg, v);                                           \
-	}                                                                                 \
-	static void alu##_rm_i_r##bits(struct cpu *cpu, const struct insn *in)            \
-	{                                                                                 \
-		type v = alu_##alu##bits(cpu, reg_get##bits(cpu, in->rm), (type)in->imm); \
-		reg_set##bits(cpu, in->rm, v);                                            \
-	}                                                                                 \
-	static void alu##_rm_i_m##bits(struct cpu *cpu, const struct insn *in)            \
-	{                                                                                 \
-		struct mem_rmw m;                                                         \
-		type v = mem_rmw##bits(cpu, in, &m);                                      \
-		v = alu_##alu##bits(cpu, v, (type)in->imm);                               \
-		rmw_write##bits(cpu, &m, v);                                              \
-	}
+/* The two-operand operations in their three directions. CMP and TEST keep no result. */
+#define ALU_KEEP_(alu, bits, type)                                                                 \
+	static void alu##_rm_r_r##bits(struct cpu *cpu, const struct insn *in)                     \
+	{                                                                                          \
+		type v = alu_##alu##bits(                                                          \
+			cpu, reg_get##bits(cpu, in->rm), reg_get##bits(cpu, in->reg));             \
+		reg_set##bits(cpu, in->rm, v);                                                     \
+	}                                                                                          \
+	static void alu##_r_rm_r##bits(struct cpu *cpu, const struct insn *in)                     \
+	{                                                                                          \
+		type v = alu_##alu##bits(                                                          \
+			cpu, reg_get##bits(cpu, in->reg), reg_get##bits(cpu, in->rm));             \
+		reg_set##bits(cpu, in->reg, v);                                                    \
+	}                                                                                          \
+	static void alu##_rm_i_r##bits(struct cpu *cpu, const struct insn *in)                     \
+	{                                                                                          \
+		type v = alu_##alu##bits(cpu, reg_get##bits(cpu, in->rm), (type)in->imm);          \
+		reg_set##bits(cpu, in->rm, v);                                                     \
+	}                                                                                          \
+	OP_RMW(alu##_rm_r, bits, type, v = alu_##alu##bits(cpu, v, reg_get##bits(cpu, in->reg)))   \
+	OP_READ(alu##_r_rm, bits, type,                                                            \
+		reg_set##bits(cpu, in->reg, alu_##alu##bits(cpu, reg_get##bits(cpu, in->reg), v))) \
+	OP_RMW(alu##_rm_i, bits, type, v = alu_##alu##bits(cpu, v, (type)in->imm))
 
 #define ALU_DROP_(name, alu, bits, type)                                                       \
 	static void name##_rm_r_r##bits(struct cpu *cpu, const struct insn *in)                \
 	{                                                                                      \
 		alu_##alu##bits(cpu, reg_get##bits(cpu, in->rm), reg_get##bits(cpu, in->reg)); \
 	}                                                                                      \
-	static void name##_rm_r_m##bits(struct cpu *cpu, const struct insn *in)                \
-	{                                                                                      \
-		type v = mem_get##bits(cpu, in);                                               \
-		alu_##alu##bits(cpu, v, reg_get##bits(cpu, in->reg));                          \
-	}                                                                                      \
 	static void name##_rm_i_r##bits(struct cpu *cpu, const struct insn *in)                \
 	{                                                                                      \
 		alu_##alu##bits(cpu, reg_get##bits(cpu, in->rm), (type)in->imm);               \
 	}                                                                                      \
-	static void name##_rm_i_m##bits(struct cpu *cpu, const struct insn *in)                \
-	{                                                                                      \
-		alu_##alu##bits(cpu, mem_get##bits(cpu, in), (type)in->imm);                   \
-	}
+	OP_READ(name##_rm_r, bits, type, alu_##alu##bits(cpu, v, reg_get##bits(cpu, in->reg))) \
+	OP_READ(name##_rm_i, bits, type, alu_##alu##bits(cpu, v, (type)in->imm))
 
-#define ALU_FAMILY_(alu)               \
-	ALU_KEEP_(alu, , 8, uint8_t)   \
-	ALU_KEEP_(alu, , 16, uint16_t) \
-	ALU_KEEP_(alu, , 32, uint32_t) \
-	OP_FAMILY(alu##_rm_r);         \
-	OP_FAMILY(alu##_r_rm);         \
+#define ALU_FAMILY_(alu)             \
+	ALU_KEEP_(alu, 8, uint8_t)   \
+	ALU_KEEP_(alu, 16, uint16_t) \
+	ALU_KEEP_(alu, 32, uint32_t) \
+	OP_FAMILY(alu##_rm_r);       \
+	OP_FAMILY(alu##_r_rm);       \
 	OP_FAMILY(alu##_rm_i);
 ALU_FAMILY_(add)
 ALU_FAMILY_(or)
@@ -87,11 +61,7 @@ ALU_FAMILY_(xor)
 	{                                                                                    \
 		alu_sub##bits(cpu, reg_get##bits(cpu, in->reg), reg_get##bits(cpu, in->rm)); \
 	}                                                                                    \
-	static void cmp_r_rm_m##bits(struct cpu *cpu, const struct insn *in)                 \
-	{                                                                                    \
-		type v = mem_get##bits(cpu, in);                                             \
-		alu_sub##bits(cpu, reg_get##bits(cpu, in->reg), v);                          \
-	}                                                                                    \
+	OP_READ(cmp_r_rm, bits, type, alu_sub##bits(cpu, reg_get##bits(cpu, in->reg), v))    \
 	ALU_DROP_(cmp, sub, bits, type)                                                      \
 	ALU_DROP_(test, and, bits, type)
 SIZES(CMP_R_RM_)
@@ -101,23 +71,18 @@ OP_FAMILY(cmp_rm_i);
 OP_FAMILY(test_rm_r);
 OP_FAMILY(test_rm_i);
 
-#define ALU_UNARY_(name, bits, type, expr, sets_flags)                        \
+#define ALU_UNARY_(name, bits, type, expr)                                    \
 	static void name##_rm_r##bits(struct cpu *cpu, const struct insn *in) \
 	{                                                                     \
 		type v = reg_get##bits(cpu, in->rm);                          \
 		reg_set##bits(cpu, in->rm, (type)(expr));                     \
 	}                                                                     \
-	static void name##_rm_m##bits(struct cpu *cpu, const struct insn *in) \
-	{                                                                     \
-		struct mem_rmw m;                                             \
-		type v = mem_rmw##bits(cpu, in, &m);                          \
-		rmw_write##bits(cpu, &m, (type)(expr));                       \
-	}
-#define ALU_UNARIES_(bits, type, stype)                          \
-	ALU_UNARY_(inc, bits, type, alu_inc##bits(cpu, v), true) \
-	ALU_UNARY_(dec, bits, type, alu_dec##bits(cpu, v), true) \
-	ALU_UNARY_(neg, bits, type, alu_neg##bits(cpu, v), true) \
-	ALU_UNARY_(not, bits, type, ~v, false)
+	OP_RMW(name##_rm, bits, type, v = (type)(expr))
+#define ALU_UNARIES_(bits, type, stype)                    \
+	ALU_UNARY_(inc, bits, type, alu_inc##bits(cpu, v)) \
+	ALU_UNARY_(dec, bits, type, alu_dec##bits(cpu, v)) \
+	ALU_UNARY_(neg, bits, type, alu_neg##bits(cpu, v)) \
+	ALU_UNARY_(not, bits, type, ~v)
 SIZES(ALU_UNARIES_)
 OP_FAMILY(inc_rm);
 OP_FAMILY(dec_rm);
@@ -164,8 +129,8 @@ OP_FAMILY(not_rm);
 		}                                                                             \
 	}
 SIZES(XADD_)
-OP_FAMILY(xadd);
-OP_FAMILY(cmpxchg);
+OP_PLAIN(xadd);
+OP_PLAIN(cmpxchg);
 
 void op_cmpxchg8b(struct cpu *cpu, const struct insn *in)
 {

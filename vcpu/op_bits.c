@@ -109,9 +109,9 @@ SIZES(SHIFT_FUNCTIONS_)
 	SHIFT_SIZE_(op, 8, uint8_t)   \
 	SHIFT_SIZE_(op, 16, uint16_t) \
 	SHIFT_SIZE_(op, 32, uint32_t) \
-	OP_FAMILY(op##_1);            \
-	OP_FAMILY(op##_i);            \
-	OP_FAMILY(op##_cl);
+	OP_PLAIN(op##_1);             \
+	OP_PLAIN(op##_i);             \
+	OP_PLAIN(op##_cl);
 SHIFT_FAMILY_(rol)
 SHIFT_FAMILY_(ror)
 SHIFT_FAMILY_(rcl)
@@ -181,7 +181,7 @@ static inline uint16_t do_shrd16(struct cpu *cpu, uint16_t d, uint16_t s, unsign
 #define DOUBLE_FAMILY_(op, form, count)        \
 	DOUBLE_(op, form, 16, uint16_t, count) \
 	DOUBLE_(op, form, 32, uint32_t, count) \
-	OP_FAMILY_V(op##_##form);
+	OP_PLAIN_V(op##_##form);
 DOUBLE_FAMILY_(shld, i, in->imm)
 DOUBLE_FAMILY_(shld, cl, cpu->gpr[R_ECX])
 DOUBLE_FAMILY_(shrd, i, in->imm)
@@ -242,8 +242,8 @@ static inline uint32_t bit_ea(
 #define BT_FAMILY_(op, expr)                    \
 	BT_(op, 16, uint16_t, int16_t, 1, expr) \
 	BT_(op, 32, uint32_t, int32_t, 2, expr) \
-	OP_FAMILY_V(op##_r);                    \
-	OP_FAMILY_V(op##_i);
+	OP_PLAIN_V(op##_r);                     \
+	OP_PLAIN_V(op##_i);
 BT_FAMILY_(bts, v | bit)
 BT_FAMILY_(btr, v & ~bit)
 BT_FAMILY_(btc, v ^ bit)
@@ -270,8 +270,8 @@ BT_FAMILY_(btc, v ^ bit)
 	}
 BT_READ_(16, uint16_t, int16_t, 1)
 BT_READ_(32, uint32_t, int32_t, 2)
-OP_FAMILY_V(bt_r);
-OP_FAMILY_V(bt_i);
+OP_PLAIN_V(bt_r);
+OP_PLAIN_V(bt_i);
 
 /* ---- BSF, BSR: of 0: ZF, and the destination stays (AMD's definition; Intel's processors do the
  * same) ---- */
@@ -307,5 +307,5 @@ OP_FAMILY_V(bt_i);
 	}
 SCAN_(16, uint16_t)
 SCAN_(32, uint32_t)
-OP_FAMILY_V(bsf);
-OP_FAMILY_V(bsr);
+OP_PLAIN_V(bsf);
+OP_PLAIN_V(bsr);

@@ -41,62 +41,76 @@ static inline uint32_t target_rel(const struct cpu *cpu, const struct insn *in)
 	X(nle, !(CC_LESS(cc) || (cc & CC_ZF)))
 
 /* CMOVcc reads its source whether or not the condition holds (SDM vol. 2). */
-#define CONDITIONAL_(name, test)                                                           \
-	void op_j##name(struct cpu *cpu, const struct insn *in)                            \
-	{                                                                                  \
-		uint32_t cc = cpu->cc;                                                     \
-		if (test)                                                                  \
-			jump_to(cpu, target_rel(cpu, in));                                 \
-		else                                                                       \
-			cpu->eip += in->len;                                               \
-	}                                                                                  \
-	static void set##name##_r8(struct cpu *cpu, const struct insn *in)                 \
-	{                                                                                  \
-		uint32_t cc = cpu->cc;                                                     \
-		reg_set8(cpu, in->rm, (test) != 0);                                        \
-	}                                                                                  \
-	static void set##name##_m8(struct cpu *cpu, const struct insn *in)                 \
-	{                                                                                  \
-		uint32_t cc = cpu->cc;                                                     \
-		mem_set8(cpu, in, (test) != 0);                                            \
-	}                                                                                  \
-	const insn_fn ops_set##name[6] = { set##name##_r8, set##name##_r8, set##name##_r8, \
-		set##name##_m8, set##name##_m8, set##name##_m8 };                          \
-	static void cmov##name##_r16(struct cpu *cpu, const struct insn *in)               \
-	{                                                                                  \
-		uint32_t cc = cpu->cc;                                                     \
-		if (test)                                                                  \
-			reg_set16(cpu, in->reg, reg_get16(cpu, in->rm));                   \
-	}                                                                                  \
-	static void cmov##name##_r32(struct cpu *cpu, const struct insn *in)               \
-	{                                                                                  \
-		uint32_t cc = cpu->cc;                                                     \
-		if (test)                                                                  \
-			reg_set32(cpu, in->reg, reg_get32(cpu, in->rm));                   \
-	}                                                                                  \
-	static void cmov##name##_m16(struct cpu *cpu, const struct insn *in)               \
-	{                                                                                  \
-		uint32_t cc = cpu->cc;                                                     \
-		uint16_t v = mem_get16(cpu, in);                                           \
-		if (test)                                                                  \
-			reg_set16(cpu, in->reg, v);                                        \
-	}                                                                                  \
-	static void cmov##name##_m32(struct cpu *cpu, const struct insn *in)               \
-	{                                                                                  \
-		uint32_t cc = cpu->cc;                                                     \
-		uint32_t v = mem_get32(cpu, in);                                           \
-		if (test)                                                                  \
-			reg_set32(cpu, in->reg, v);                                        \
-	}                                                                                  \
-	OP_FAMILY_V(cmov##name);
+#define CONDITIONAL_(name, test)                                             \
+	static void j##name##_16(struct cpu *cpu, const struct insn *in)     \
+	{                                                                    \
+		uint32_t cc = cpu->cc;                                       \
+		if (test)                                                    \
+			jump_to(cpu, target_rel(cpu, in));                   \
+		else                                                         \
+			cpu->eip += in->len;                                 \
+	}                                                                    \
+	static void j##name##_32(struct cpu *cpu, const struct insn *in)     \
+	{                                                                    \
+		uint32_t cc = cpu->cc, next = cpu->eip + in->len;            \
+		if (test)                                                    \
+			jump_to(cpu, next + in->imm);                        \
+		else                                                         \
+			cpu->eip = next;                                     \
+	}                                                                    \
+	OP_SIZED_V(j##name);                                                 \
+	static void set##name##_r8(struct cpu *cpu, const struct insn *in)   \
+	{                                                                    \
+		uint32_t cc = cpu->cc;                                       \
+		reg_set8(cpu, in->rm, (test) != 0);                          \
+	}                                                                    \
+	static void set##name##_m8(struct cpu *cpu, const struct insn *in)   \
+	{                                                                    \
+		uint32_t cc = cpu->cc;                                       \
+		mem_set8(cpu, in, (test) != 0);                              \
+	}                                                                    \
+	OP_FORMS_(set##name, _r8, _r8, _r8, _m8, _m8, _m8, _m8, _m8, _m8);   \
+	static void cmov##name##_r16(struct cpu *cpu, const struct insn *in) \
+	{                                                                    \
+		uint32_t cc = cpu->cc;                                       \
+		if (test)                                                    \
+			reg_set16(cpu, in->reg, reg_get16(cpu, in->rm));     \
+	}                                                                    \
+	static void cmov##name##_r32(struct cpu *cpu, const struct insn *in) \
+	{                                                                    \
+		uint32_t cc = cpu->cc;                                       \
+		if (test)                                                    \
+			reg_set32(cpu, in->reg, reg_get32(cpu, in->rm));     \
+	}                                                                    \
+	static void cmov##name##_m16(struct cpu *cpu, const struct insn *in) \
+	{                                                                    \
+		uint32_t cc = cpu->cc;                                       \
+		uint16_t v = mem_get16(cpu, in);                             \
+		if (test)                                                    \
+			reg_set16(cpu, in->reg, v);                          \
+	}                                                                    \
+	static void cmov##name##_m32(struct cpu *cpu, const struct insn *in) \
+	{                                                                    \
+		uint32_t cc = cpu->cc;                                       \
+		uint32_t v = mem_get32(cpu, in);                             \
+		if (test)                                                    \
+			reg_set32(cpu, in->reg, v);                          \
+	}                                                                    \
+	OP_PLAIN_V(cmov##name);
 CONDITIONS(CONDITIONAL_)
 
 /* ---- unconditional ---- */
 
-void op_jmp_rel(struct cpu *cpu, const struct insn *in)
+static void jmp_rel_16(struct cpu *cpu, const struct insn *in)
 {
 	jump_to(cpu, target_rel(cpu, in));
 }
+
+static void jmp_rel_32(struct cpu *cpu, const struct insn *in)
+{
+	jump_to(cpu, cpu->eip + in->len + in->imm);
+}
+OP_SIZED_V(jmp_rel);
 
 #define NEAR_(bits, type, stype)                                                                \
 	static void jmp_rm_r##bits(struct cpu *cpu, const struct insn *in)                      \
@@ -135,10 +149,38 @@ void op_jmp_rel(struct cpu *cpu, const struct insn *in)
 	}
 NEAR_(16, uint16_t, int16_t)
 NEAR_(32, uint32_t, int32_t)
-OP_FAMILY_V(jmp_rm);
-OP_SIZED_V(call_rel);
-OP_FAMILY_V(call_rm);
-OP_SIZED_V(ret_near);
+
+static void call_rel_f32(struct cpu *cpu, const struct insn *in)
+{
+	uint32_t next = cpu->eip + in->len, target = next + in->imm, sp = cpu->gpr[R_ESP] - 4;
+	uint8_t *host = flat_host(cpu, sp, 4, true);
+
+	if (unlikely(!host || target > cpu->seg[SEG_CS].limit)) {
+		call_rel_32(cpu, in);
+		return;
+	}
+	memcpy(host, &next, 4);
+	cpu->gpr[R_ESP] = sp;
+	cpu->eip = target;
+}
+
+static void ret_near_f32(struct cpu *cpu, const struct insn *in)
+{
+	uint32_t sp = cpu->gpr[R_ESP], target;
+	const uint8_t *host = flat_host(cpu, sp, 4, false);
+
+	if (unlikely(!host)) {
+		ret_near_32(cpu, in);
+		return;
+	}
+	memcpy(&target, host, 4);
+	jump_to(cpu, target);
+	cpu->gpr[R_ESP] = sp + 4 + in->imm;
+}
+OP_PLAIN_V(jmp_rm);
+OP_STACK(call_rel);
+OP_PLAIN_V(call_rm);
+OP_STACK(ret_near);
 
 /* ---- LOOP, JCXZ: the counter is CX or ECX by address size ---- */
 

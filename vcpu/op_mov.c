@@ -7,26 +7,17 @@
 	{                                                                           \
 		reg_set##bits(cpu, in->rm, reg_get##bits(cpu, in->reg));            \
 	}                                                                           \
-	static void mov_rm_r_m##bits(struct cpu *cpu, const struct insn *in)        \
-	{                                                                           \
-		mem_set##bits(cpu, in, reg_get##bits(cpu, in->reg));                \
-	}                                                                           \
 	static void mov_r_rm_r##bits(struct cpu *cpu, const struct insn *in)        \
 	{                                                                           \
 		reg_set##bits(cpu, in->reg, reg_get##bits(cpu, in->rm));            \
-	}                                                                           \
-	static void mov_r_rm_m##bits(struct cpu *cpu, const struct insn *in)        \
-	{                                                                           \
-		reg_set##bits(cpu, in->reg, mem_get##bits(cpu, in));                \
 	}                                                                           \
 	static void mov_rm_i_r##bits(struct cpu *cpu, const struct insn *in)        \
 	{                                                                           \
 		reg_set##bits(cpu, in->rm, (type)in->imm);                          \
 	}                                                                           \
-	static void mov_rm_i_m##bits(struct cpu *cpu, const struct insn *in)        \
-	{                                                                           \
-		mem_set##bits(cpu, in, (type)in->imm);                              \
-	}                                                                           \
+	OP_WRITE(mov_rm_r, bits, type, reg_get##bits(cpu, in->reg))                 \
+	OP_READ(mov_r_rm, bits, type, reg_set##bits(cpu, in->reg, v))               \
+	OP_WRITE(mov_rm_i, bits, type, (type)in->imm)                               \
 	static void xchg_r##bits(struct cpu *cpu, const struct insn *in)            \
 	{                                                                           \
 		type v = reg_get##bits(cpu, in->rm);                                \
@@ -53,63 +44,44 @@ SIZES(MOVES_)
 OP_FAMILY(mov_rm_r);
 OP_FAMILY(mov_r_rm);
 OP_FAMILY(mov_rm_i);
-OP_FAMILY(xchg);
+OP_PLAIN(xchg);
 OP_SIZED(mov_a_moffs);
 OP_SIZED(mov_moffs_a);
 
-#define EXTENDS_(bits, type, stype)                                                 \
-	static void movzx8_r##bits(struct cpu *cpu, const struct insn *in)          \
-	{                                                                           \
-		reg_set##bits(cpu, in->reg, reg_get8(cpu, in->rm));                 \
-	}                                                                           \
-	static void movzx8_m##bits(struct cpu *cpu, const struct insn *in)          \
-	{                                                                           \
-		reg_set##bits(cpu, in->reg, mem_get8(cpu, in));                     \
-	}                                                                           \
-	static void movzx16_r##bits(struct cpu *cpu, const struct insn *in)         \
-	{                                                                           \
-		reg_set##bits(cpu, in->reg, (type)reg_get16(cpu, in->rm));          \
-	}                                                                           \
-	static void movzx16_m##bits(struct cpu *cpu, const struct insn *in)         \
-	{                                                                           \
-		reg_set##bits(cpu, in->reg, (type)mem_get16(cpu, in));              \
-	}                                                                           \
-	static void movsx8_r##bits(struct cpu *cpu, const struct insn *in)          \
-	{                                                                           \
-		reg_set##bits(cpu, in->reg, (type)(int8_t)reg_get8(cpu, in->rm));   \
-	}                                                                           \
-	static void movsx8_m##bits(struct cpu *cpu, const struct insn *in)          \
-	{                                                                           \
-		reg_set##bits(cpu, in->reg, (type)(int8_t)mem_get8(cpu, in));       \
-	}                                                                           \
-	static void movsx16_r##bits(struct cpu *cpu, const struct insn *in)         \
-	{                                                                           \
-		reg_set##bits(cpu, in->reg, (type)(int16_t)reg_get16(cpu, in->rm)); \
-	}                                                                           \
-	static void movsx16_m##bits(struct cpu *cpu, const struct insn *in)         \
-	{                                                                           \
-		reg_set##bits(cpu, in->reg, (type)(int16_t)mem_get16(cpu, in));     \
-	}
-EXTENDS_(16, uint16_t, int16_t)
-EXTENDS_(32, uint32_t, int32_t)
+#define EXTEND_(name, bits, type, from, cast)                                        \
+	static void name##_r##bits(struct cpu *cpu, const struct insn *in)           \
+	{                                                                            \
+		reg_set##bits(cpu, in->reg, (type)(cast)reg_get##from(cpu, in->rm)); \
+	}                                                                            \
+	OP_READ_AS_(name, bits, from, uint##from##_t, reg_set##bits(cpu, in->reg, (type)(cast)v))
+#define EXTENDS_(bits, type)                       \
+	EXTEND_(movzx8, bits, type, 8, uint8_t)    \
+	EXTEND_(movzx16, bits, type, 16, uint16_t) \
+	EXTEND_(movsx8, bits, type, 8, int8_t)     \
+	EXTEND_(movsx16, bits, type, 16, int16_t)
+EXTENDS_(16, uint16_t)
+EXTENDS_(32, uint32_t)
 OP_FAMILY_V(movzx8);
 OP_FAMILY_V(movzx16);
 OP_FAMILY_V(movsx8);
 OP_FAMILY_V(movsx16);
 
 /* LEA: the offset, cut or zero-extended to the operand size. */
-static void lea_r16(struct cpu *cpu, const struct insn *in)
+static void lea_m16(struct cpu *cpu, const struct insn *in)
 {
 	reg_set16(cpu, in->reg, (uint16_t)insn_ea(cpu, in));
 }
 
-static void lea_r32(struct cpu *cpu, const struct insn *in)
+static void lea_m32(struct cpu *cpu, const struct insn *in)
 {
 	reg_set32(cpu, in->reg, insn_ea(cpu, in));
 }
-#define lea_m16 lea_r16
-#define lea_m32 lea_r32
-OP_FAMILY_V(lea);
+
+static void lea_f32(struct cpu *cpu, const struct insn *in)
+{
+	reg_set32(cpu, in->reg, flat_ea(cpu, in));
+}
+OP_FORMS_(lea, _m32, _m16, _m32, _m32, _m16, _f32, _m32, _m16, _m32);
 
 static void bswap_32(struct cpu *cpu, const struct insn *in)
 {
@@ -157,6 +129,20 @@ void op_nop(struct cpu *cpu, const struct insn *in)
 }
 
 /* ---- stack ---- */
+
+/* In flat mode: the store or load at ESP, or the general form. */
+#define PUSH_FLAT_(name, value)                                        \
+	static void name##_f32(struct cpu *cpu, const struct insn *in) \
+	{                                                              \
+		uint32_t sp = cpu->gpr[R_ESP] - 4, v = value;          \
+		uint8_t *host = flat_host(cpu, sp, 4, true);           \
+		if (unlikely(!host)) {                                 \
+			name##_32(cpu, in);                            \
+			return;                                        \
+		}                                                      \
+		memcpy(host, &v, 4);                                   \
+		cpu->gpr[R_ESP] = sp;                                  \
+	}
 
 #define STACK_(bits, type, stype)                                                                 \
 	static void push_r_##bits(struct cpu *cpu, const struct insn *in)                         \
@@ -251,11 +237,26 @@ void op_nop(struct cpu *cpu, const struct insn *in)
 	}
 STACK_(16, uint16_t, int16_t)
 STACK_(32, uint32_t, int32_t)
-OP_SIZED_V(push_r);
-OP_FAMILY_V(push_rm);
-OP_SIZED_V(push_i);
-OP_SIZED_V(pop_r);
-OP_FAMILY_V(pop_rm);
+PUSH_FLAT_(push_r, cpu->gpr[in->reg])
+PUSH_FLAT_(push_i, in->imm)
+
+static void pop_r_f32(struct cpu *cpu, const struct insn *in)
+{
+	uint32_t sp = cpu->gpr[R_ESP];
+	const uint8_t *host = flat_host(cpu, sp, 4, false);
+
+	if (unlikely(!host)) {
+		pop_r_32(cpu, in);
+		return;
+	}
+	cpu->gpr[R_ESP] = sp + 4; /* before the register: POP ESP */
+	memcpy(&cpu->gpr[in->reg], host, 4);
+}
+OP_STACK(push_r);
+OP_PLAIN_V(push_rm);
+OP_STACK(push_i);
+OP_STACK(pop_r);
+OP_PLAIN_V(pop_rm);
 OP_SIZED_V(pusha);
 OP_SIZED_V(popa);
 OP_SIZED_V(leave);

@@ -148,7 +148,7 @@ static void do_idiv32(struct cpu *cpu, uint32_t v)
 	ONE_OPERAND_(op, 8)    \
 	ONE_OPERAND_(op, 16)   \
 	ONE_OPERAND_(op, 32)   \
-	OP_FAMILY(op##_rm);
+	OP_PLAIN(op##_rm);
 ONE_OPERAND_SIZES_(mul)
 ONE_OPERAND_SIZES_(imul)
 ONE_OPERAND_SIZES_(div)
@@ -194,5 +194,5 @@ static inline void imul_store32(struct cpu *cpu, const struct insn *in, uint32_t
 	}
 IMUL_(16)
 IMUL_(32)
-OP_FAMILY_V(imul_r_rm);
-OP_FAMILY_V(imul_r_rm_i);
+OP_PLAIN_V(imul_r_rm);
+OP_PLAIN_V(imul_r_rm_i);

@@ -5,7 +5,14 @@
 
 #include "cpu.h"
 
-#define V(family)			       extern const insn_fn ops_##family[6]
+/*
+ * A family of handlers of one operation, by where the operand is and how wide: FORM_REG, FORM_FLAT
+ * (memory, in flat mode: see flat_host()) or FORM_MEM (memory, any mode) + 0, 1, 2 for 8, 16, 32
+ * bits.
+ */
+enum { FORM_REG, FORM_FLAT = 3, FORM_MEM = 6, FORM_COUNT = 9 };
+
+#define V(family)			       extern const insn_fn ops_##family[FORM_COUNT]
 #define S(fn)				       void fn(struct cpu *cpu, const struct insn *in)
 #define OP1(op, n, name, enc, handler, param)  handler;
 #define OP2(op, n, name, enc, handler, param)  handler;
