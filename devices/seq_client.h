@@ -26,6 +26,8 @@ struct seq_client {
 	uint64_t next_icount;	   /* where the log's next event lies, SEQ_NEVER when recording */
 	struct seq_output *output; /* one for each stream */
 	unsigned n_streams;
+	bool halts_free;   /* the last DONE said SEQ_HALTS_FREE */
+	unsigned n_halts;  /* that were not asked, in a row */
 	bool output_waits; /* some buffer is not empty */
 	/* events of the last request, in order; data offsets into data[] are in ev[].hdr.data_off
 	 */

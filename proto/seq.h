@@ -88,6 +88,14 @@ struct seq_req {
 };
 _Static_assert(sizeof(struct seq_req) <= RING_SLOT_SIZE, "a slot");
 
+/*
+ * DONE.a: a HALT at an icount more than one below next_icount ends at its deadline: it need not be
+ * asked. Devices ask all the same when it has no deadline, when input_pending is set, and one time
+ * in SEQ_HALTS_ASK, so that a machine which sleeps for ever is noticed.
+ */
+#define SEQ_HALTS_FREE 1
+#define SEQ_HALTS_ASK  1024
+
 struct seq_rep {
 	struct slot_hdr hdr;  /* type: SEQ_EVENT or SEQ_DONE; data: bytes of SEQ_EV_CHAR */
 	uint64_t next_icount; /* DONE: where the next event of the log lies; SEQ_NEVER when

@@ -61,7 +61,7 @@ static int look_through(struct sequencer *s)
 	struct error err = ERROR_INIT;
 	uint64_t shutdown_number = UINT64_MAX;
 	uint8_t shutdown_cause = SHUTDOWN_NONE, last_id = LOG_INSTRUCTION;
-	bool final = false;
+	bool final = false, marks = false;
 	int ret = cursor_open(&c, s->conf.log_fd, &err);
 
 	r->closing_number = UINT64_MAX;
@@ -96,6 +96,7 @@ static int look_through(struct sequencer *s)
 			if (c.ev.icount + middle > r->end_icount)
 				r->end_icount = c.ev.icount + middle;
 		}
+		marks |= c.ev.id == LOG_CHECKPOINT;
 		if (c.ev.id == LOG_SHUTDOWN) {
 			shutdown_number = c.ev.number;
 			shutdown_cause = c.ev.sub;
@@ -113,6 +114,8 @@ static int look_through(struct sequencer *s)
 		return unusable(s, "%s", err.msg);
 	if (r->n_events == 0)
 		return unusable(s, "it holds no events (%s)", err.msg);
+	/* A mark for each halt has to be met by a halt; pacing has to see them too. */
+	s->halts_free = !marks && !s->conf.realtime;
 	r->cut = ret == -ENODATA;
 	r->abrupt = r->cut || r->end_cause == SHUTDOWN_HOST_ERROR;
 	if (r->cut) {

@@ -155,6 +155,8 @@ void sequencer_done_reply(struct sequencer *s, uint64_t next_icount, uint64_t va
 {
 	struct seq_rep rep = { .hdr.type = SEQ_DONE, .next_icount = next_icount, .value = value };
 
+	if (s->halts_free && next_icount != SEQ_NEVER)
+		rep.a = SEQ_HALTS_FREE;
 	reply(s, &rep, NULL, 0);
 }
 

@@ -139,6 +139,7 @@ struct sequencer {
 		int64_t host_ns;
 		uint64_t virtual_ns;
 	} pace;
+	bool halts_free; /* SEQ_HALTS_FREE may be said */
 	bool paused;
 	int64_t paused_since_ns;
 	/* records for the hub that its ring has no room for yet */

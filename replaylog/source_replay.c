@@ -18,8 +18,8 @@
 #include "replay.h"
 
 #define DIFFS_MAX 24
-/* Deadlines in a row that do not wake the CPU, while the log has it go on. */
-#define HALTS_AT_ONE_MAX 10000000
+/* Deadlines in a row (times SEQ_HALTS_ASK) that do not wake the CPU, while the log has it go on. */
+#define HALTS_AT_ONE_MAX 10000
 
 /* ---- divergence ---- */
 
@@ -311,6 +311,7 @@ static void replay_take(struct sequencer *s, const struct seq_req *rq, const uin
 static bool halt_is_endless(struct sequencer *s, const struct seq_req *rq)
 {
 	struct replay *r = s->state;
+	uint64_t max = s->halts_free ? HALTS_AT_ONE_MAX : HALTS_AT_ONE_MAX * SEQ_HALTS_ASK;
 
 	if (r->halt_icount != rq->icount)
 		r->n_halts = 0;
@@ -324,13 +325,13 @@ static bool halt_is_endless(struct sequencer *s, const struct seq_req *rq)
 			r->scout.ev.icount, r->scout.ev.value, rq->now_ns);
 		return true;
 	}
-	if (r->n_halts < HALTS_AT_ONE_MAX)
+	if (r->n_halts < max)
 		return false;
 	diverge(s, "halt",
 		"  log: the machine goes on to icount %" PRIu64
 		"\n  replay: it is halted, and %d deadlines have not woken it (virtual time "
 		"%" PRIu64 " ns)\n",
-		r->main.ev.icount, HALTS_AT_ONE_MAX, rq->now_ns);
+		r->main.ev.icount, HALTS_AT_ONE_MAX * SEQ_HALTS_ASK, rq->now_ns);
 	return true;
 }
 

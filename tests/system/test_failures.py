@@ -36,7 +36,7 @@ def main():
 
     window = [r"icount|instruction", r"\d{3,}"]
     mutate(log, path("char.bin"), "--set-char", "1", "0", "0x7a")
-    attempt(tap, "one byte of typed input changed", path("char.bin"), DIVERGED, window + [r"serial0|register|RAM|device"], b64, shift)
+    attempt(tap, "one byte of typed input changed", path("char.bin"), DIVERGED, window + [r"serial0|register|RAM |device"], b64, shift)
     for by in ("1", "-1"):
         mutate(log, path("moved.bin"), "--move-input", "1", "--by", by)
         attempt(tap, f"an event moved by {by} instruction", path("moved.bin"), DIVERGED, window, b64, shift)
