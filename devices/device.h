@@ -79,6 +79,12 @@ struct io_ops {
 	 * mean is another range's: 0xCF9 lies in the middle of the dword register 0xCF8.
 	 */
 	unsigned min_size;
+	/*
+	 * Ports only: a byte written here has no effect at all, no state, no DMA, no line, nothing
+	 * that a read tells. The vCPU need not send it (docs/architecture.md, rule 10 of the bus),
+	 * so write() may never be called. At most POSTED_MAX ports of the machine.
+	 */
+	bool posted;
 };
 /* Handles for ranges that move (PCI BARs, PM base): io_unmap by the same handle. Return 0 or -EBUSY/-ENOSPC with *err. */
 int io_map(struct device *dev, uint32_t base, uint32_t len, const struct io_ops *ops, struct error *err);

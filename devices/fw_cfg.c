@@ -215,8 +215,8 @@ static void dma_reg_write(struct device *dev, uint64_t addr, unsigned size, uint
 	}
 }
 
-static const struct io_ops data_ops = { data_read, selector_write, 2, 0 };
-static const struct io_ops dma_ops = { dma_reg_read, dma_reg_write, 4, 0 };
+static const struct io_ops data_ops = { data_read, selector_write, .max_size = 2 };
+static const struct io_ops dma_ops = { dma_reg_read, dma_reg_write, .max_size = 4 };
 
 static void fw_cfg_reset(struct device *dev)
 {

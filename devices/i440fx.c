@@ -104,8 +104,9 @@ static void data_write(struct device *dev, uint64_t addr, unsigned size, uint64_
 		pci_config_write(dev->machine, devfn, off, size, (uint32_t)val);
 }
 
-static const struct io_ops address_ops = { address_read, address_write, 4, 4 };
-static const struct io_ops data_ops = { data_read, data_write, 4, 1 };
+static const struct io_ops address_ops = { address_read, address_write, .max_size = 4,
+	.min_size = 4 };
+static const struct io_ops data_ops = { data_read, data_write, .max_size = 4, .min_size = 1 };
 
 static void i440fx_reset(struct device *dev)
 {

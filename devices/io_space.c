@@ -44,6 +44,7 @@ int io_map(struct device *dev, uint32_t base, uint32_t len, const struct io_ops 
 	unsigned i;
 
 	must(ops->max_size == 1 || ops->max_size == 2 || ops->max_size == 4);
+	must(!ops->posted || ops_take_bytes(ops));
 	if (len == 0 || base > 0xffff || len > 0x10000 - base)
 		return error_set(err, EINVAL, "%s: ports 0x%x-0x%llx are outside of 0-0xffff",
 			dev->id, base, (unsigned long long)base + len - 1);
@@ -62,6 +63,8 @@ int io_map(struct device *dev, uint32_t base, uint32_t len, const struct io_ops 
 		memset(m->io_byte + base, (int)i, len);
 	if (ops->max_size > 1)
 		memset(m->io_wide + base, (int)i, len);
+	if (ops->posted)
+		memmap_rebuild(m);
 	return 0;
 }
 
@@ -71,9 +74,11 @@ void io_unmap(struct device *dev, uint32_t base, uint32_t len)
 
 	for (unsigned i = 1; i < MACHINE_IO_RANGES; i++) {
 		struct io_range *r = &m->io[i];
+		bool posted;
 
 		if (r->dev != dev || r->base != base || r->len != len)
 			continue;
+		posted = r->ops->posted;
 		for (uint32_t p = base; p < base + len; p++) {
 			if (m->io_byte[p] == i)
 				m->io_byte[p] = 0;
@@ -81,6 +86,8 @@ void io_unmap(struct device *dev, uint32_t base, uint32_t len)
 				m->io_wide[p] = 0;
 		}
 		*r = (struct io_range){ 0 };
+		if (posted)
+			memmap_rebuild(m);
 	}
 }
 

@@ -88,6 +88,22 @@ static void entry_add(struct memmap_page *mp, const struct memmap_entry *e)
 	mp->entry[mp->n_entries++] = *e;
 }
 
+/* Ports that find no room are sent like all others. */
+static void posted_collect(struct machine *m)
+{
+	struct memmap_page *mp = m->cfg.memmap;
+
+	mp->n_posted = 0;
+	for (unsigned i = 1; i < MACHINE_IO_RANGES; i++) {
+		const struct io_range *r = &m->io[i];
+
+		if (!r->dev || !r->ops->posted)
+			continue;
+		for (uint32_t k = 0; k < r->len && mp->n_posted < POSTED_MAX; k++)
+			mp->posted_port[mp->n_posted++] = (uint16_t)(r->base + k);
+	}
+}
+
 void memmap_rebuild(struct machine *m)
 {
 	struct memmap_page *mp = m->cfg.memmap;
@@ -117,6 +133,7 @@ void memmap_rebuild(struct machine *m)
 
 		entry_add(mp, &e);
 	}
+	posted_collect(m);
 	mp->generation++;
 	m->map_changed = true;
 }

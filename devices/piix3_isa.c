@@ -69,7 +69,7 @@ static void rc_write(struct device *dev, uint64_t addr, unsigned size, uint64_t 
 	s->rc = (uint8_t)val & RC_FULL;
 }
 
-static const struct io_ops rc_ops = { rc_read, rc_write, 1, 1 };
+static const struct io_ops rc_ops = { rc_read, rc_write, .max_size = 1, .min_size = 1 };
 
 static void piix3_reset(struct device *dev)
 {

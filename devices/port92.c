@@ -4,7 +4,8 @@
  * "System Control Port A"; kept by every chip set since), and the ports that
  * a PC answers without doing anything visible:
  *
- *	80h		POST code; reads give back what was written
+ *	80h		POST code: written only, and posted, so that what kernels
+ *			write here for a delay costs nothing; reads give all ones
  *	F0h, F1h	clear / reset coprocessor busy; the FPU's error pin needs
  *			nothing here, so writes vanish and reads give all ones
  *
@@ -21,10 +22,7 @@
 struct port92 {
 	struct device dev;
 	uint8_t ctl;
-	uint8_t post;
 };
-
-static struct trace_point tp_post = TRACE_POINT("port92_post");
 
 static uint64_t port92_read(struct device *dev, uint64_t addr, unsigned size)
 {
@@ -42,17 +40,6 @@ static void port92_write(struct device *dev, uint64_t addr, unsigned size, uint6
 		machine_request(dev, MACHINE_RESET);
 }
 
-static uint64_t post_read(struct device *dev, uint64_t addr, unsigned size)
-{
-	return ((struct port92 *)dev)->post;
-}
-
-static void post_write(struct device *dev, uint64_t addr, unsigned size, uint64_t val)
-{
-	((struct port92 *)dev)->post = (uint8_t)val;
-	trace(&tp_post, "%02x", (unsigned)val & 0xff);
-}
-
 static uint64_t fpu_read(struct device *dev, uint64_t addr, unsigned size)
 {
 	return 0xff;
@@ -63,7 +50,7 @@ static void fpu_write(struct device *dev, uint64_t addr, unsigned size, uint64_t
 }
 
 static const struct io_ops port92_ops = { port92_read, port92_write, .max_size = 1 };
-static const struct io_ops post_ops = { post_read, post_write, .max_size = 1 };
+static const struct io_ops post_ops = { .max_size = 1, .posted = true };
 static const struct io_ops fpu_ops = { fpu_read, fpu_write, .max_size = 1 };
 
 static int port92_realize(struct device *dev, struct error *err)
@@ -83,7 +70,6 @@ static void port92_reset(struct device *dev)
 	struct port92 *s = (struct port92 *)dev;
 
 	s->ctl = 0;
-	s->post = 0;
 	machine_a20(dev, 0, 0);
 }
 
@@ -94,7 +80,6 @@ static void port92_loaded(struct device *dev)
 
 static const struct field port92_fields[] = {
 	FIELD(struct port92, ctl),
-	FIELD(struct port92, post),
 	FIELD_END,
 };
 

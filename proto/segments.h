@@ -106,6 +106,7 @@ struct memmap_entry {
 
 #define MEMMAP_MAX_ENTRIES 64
 #define DMA_LIST_MAX	   1022
+#define POSTED_MAX	   16
 
 struct memmap_page {
 	/* Read when a reply carries BUS_F_MAP. */
@@ -117,6 +118,10 @@ struct memmap_page {
 	uint32_t n_dma;
 	uint32_t dma_overflow; /* 1: any page may have been written */
 	uint32_t dma_page[DMA_LIST_MAX];
+	/* Ports to which a byte written does nothing that anything in the machine could notice;
+	 * read with the map. The vCPU does not send such a write. */
+	uint32_t n_posted;
+	uint16_t posted_port[POSTED_MAX];
 };
 
 /*

@@ -17,6 +17,7 @@
 
 static struct trace_point tp_request = TRACE_POINT("bus_request");
 static struct trace_point tp_reply = TRACE_POINT("bus_reply");
+static struct trace_point tp_posted = TRACE_POINT("bus_posted");
 
 #define SPIN_NS	      (200 * 1000)
 #define WAIT_STEP_NS  (1000 * 1000 * 1000LL)
@@ -54,6 +55,25 @@ static void wait_reply(struct bus_client *b, const struct bus_req *rq)
 	}
 }
 
+/* The list is copied and bounded once, so that the peer cannot change it under us. */
+static void posted_read(struct bus_client *b)
+{
+	uint32_t n = b->memmap->n_posted;
+
+	if (n > POSTED_MAX)
+		log_fatal("devices sent a list of %u posted ports: at most %d", n, POSTED_MAX);
+	memcpy(b->posted_port, b->memmap->posted_port, n * sizeof(b->posted_port[0]));
+	b->n_posted = n;
+}
+
+static bool is_posted(const struct bus_client *b, uint16_t port)
+{
+	for (uint32_t i = 0; i < b->n_posted; i++)
+		if (b->posted_port[i] == port)
+			return true;
+	return false;
+}
+
 static void apply_memory(struct bus_client *b, uint32_t flags)
 {
 	struct cpu *cpu = b->cpu;
@@ -63,6 +83,7 @@ static void apply_memory(struct bus_client *b, uint32_t flags)
 
 		if (r < 0)
 			log_fatal("devices sent a bad memory map: %s", strerror(-r));
+		posted_read(b);
 	}
 	if (flags & BUS_F_DMA) {
 		uint32_t n = b->memmap->n_dma;
@@ -168,7 +189,15 @@ static uint32_t bus_in(struct cpu *cpu, uint16_t port, unsigned size)
 
 static void bus_out(struct cpu *cpu, uint16_t port, unsigned size, uint32_t val)
 {
-	access(cpu->bus_opaque, BUS_OUT, port, size, val);
+	struct bus_client *b = cpu->bus_opaque;
+
+	if (size == 1 && is_posted(b, port)) {
+		b->n_posted_writes++;
+		trace(&tp_posted, "port 0x%x data 0x%02x icount %llu", port, val & 0xff,
+			(unsigned long long)cpu_icount(cpu));
+		return;
+	}
+	access(b, BUS_OUT, port, size, val);
 }
 
 /* Elements that fit one message: a quarter of the arena, so that there is always room for two. */

@@ -29,7 +29,11 @@ struct bus_client {
 	bool open; /* a request is waiting for its reply */
 	/* What the last reply asked for; cleared by who does it. */
 	bool want_digest, want_checkpoint, shut_down;
+	/* Ports whose byte writes are not sent: those of the memory map. */
+	uint32_t n_posted;
+	uint16_t posted_port[POSTED_MAX];
 	uint64_t n_requests[BUS_REQUEST_COUNT];
+	uint64_t n_posted_writes;
 	/* Where to go when the group ends while a request waits: set by the main loop. */
 	sigjmp_buf *quit;
 };

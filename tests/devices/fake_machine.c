@@ -242,7 +242,9 @@ static uint64_t access_read(struct machine *m, uint64_t addr, unsigned size, boo
 	uint64_t v = 0;
 
 	if (r && size <= r->ops->max_size && addr - r->base + size <= r->len) {
-		v = r->ops->read(r->dev, addr - r->base, size) & ones(size);
+		v = ones(size);
+		if (r->ops->read)
+			v &= r->ops->read(r->dev, addr - r->base, size);
 	} else if (size == 1) {
 		v = 0xff;
 	} else {
@@ -258,11 +260,13 @@ static void access_write(struct machine *m, uint64_t addr, unsigned size, uint64
 {
 	const struct fake_range *r = range_find(m, addr, mmio);
 
-	if (r && size <= r->ops->max_size && addr - r->base + size <= r->len)
-		r->ops->write(r->dev, addr - r->base, size, val & ones(size));
-	else if (size > 1)
+	if (r && size <= r->ops->max_size && addr - r->base + size <= r->len) {
+		if (r->ops->write)
+			r->ops->write(r->dev, addr - r->base, size, val & ones(size));
+	} else if (size > 1) {
 		for (unsigned i = 0; i < size; i++)
 			access_write(m, addr + i, 1, val >> i * 8, mmio);
+	}
 }
 
 uint32_t fake_in(struct machine *m, uint32_t port, unsigned size)

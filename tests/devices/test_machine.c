@@ -137,11 +137,12 @@ static void probe_write(struct device *dev, uint64_t addr, unsigned size, uint64
 		(unsigned long long)val);
 }
 
-static const struct io_ops bytes_ops = { probe_read, probe_write, 1, 0 };
-static const struct io_ops words_ops = { probe_read, probe_write, 2, 0 };
-static const struct io_ops dwords_ops = { probe_read, probe_write, 4, 0 };
-static const struct io_ops only_dwords_ops = { probe_read, probe_write, 4, 4 };
-static const struct io_ops qwords_ops = { probe_read, probe_write, 8, 0 };
+static const struct io_ops bytes_ops = { probe_read, probe_write, .max_size = 1, .min_size = 0 };
+static const struct io_ops words_ops = { probe_read, probe_write, .max_size = 2, .min_size = 0 };
+static const struct io_ops dwords_ops = { probe_read, probe_write, .max_size = 4, .min_size = 0 };
+static const struct io_ops only_dwords_ops = { probe_read, probe_write, .max_size = 4,
+	.min_size = 4 };
+static const struct io_ops qwords_ops = { probe_read, probe_write, .max_size = 8, .min_size = 0 };
 
 static void probe_init(struct probe *p, struct rig *r, const char *id)
 {
@@ -190,6 +191,46 @@ static void test_io_min_size(void **state)
 	machine_out(r->m, 0xcf8, 2, 0x0400); /* its high byte is CF9's */
 	assert_string_equal(a.log, "4@0=80000000 ");
 	assert_string_equal(b.log, "1@0=6 1@0=4 ");
+	rig_free(r);
+}
+
+static bool rig_posted(const struct rig *r, unsigned port)
+{
+	for (uint32_t i = 0; i < r->map.n_posted; i++)
+		if (r->map.posted_port[i] == port)
+			return true;
+	return false;
+}
+
+/* The vCPU is told which byte writes it need not send, and when that changes. */
+static void test_io_posted(void **state)
+{
+	static const struct io_ops posted_ops = { .max_size = 1, .posted = true };
+	struct rig *r = rig_pc(2 << 20, NULL, 0);
+	struct bus_rep rep = { 0 };
+	struct probe a;
+
+	machine_end(r->m, &rep);
+	assert_int_equal(r->map.n_posted, 1);
+	assert_true(rig_posted(r, 0x80));
+	assert_int_equal(machine_in(r->m, 0x80, 1), 0xff);
+	probe_init(&a, r, "a");
+	assert_int_equal(io_map(&a.dev, 0x1000, 2, &posted_ops, &r->err), 0);
+	assert_int_equal(r->map.n_posted, 3);
+	assert_true(rig_posted(r, 0x80) && rig_posted(r, 0x1000) && rig_posted(r, 0x1001));
+	rep.flags = 0;
+	machine_end(r->m, &rep);
+	assert_true(rep.flags & BUS_F_MAP);
+	/* What has no room in the list is an ordinary port. */
+	assert_int_equal(io_map(&a.dev, 0x2000, 100, &posted_ops, &r->err), 0);
+	assert_int_equal(r->map.n_posted, POSTED_MAX);
+	io_unmap(&a.dev, 0x2000, 100);
+	io_unmap(&a.dev, 0x1000, 2);
+	assert_int_equal(r->map.n_posted, 1);
+	assert_false(rig_posted(r, 0x1000));
+	rep.flags = 0;
+	machine_end(r->m, &rep);
+	assert_true(rep.flags & BUS_F_MAP);
 	rig_free(r);
 }
 
@@ -756,6 +797,7 @@ int main(void)
 		cmocka_unit_test(test_io_split),
 		cmocka_unit_test(test_io_min_size),
 		cmocka_unit_test(test_io_map_errors),
+		cmocka_unit_test(test_io_posted),
 		cmocka_unit_test(test_ins_outs),
 		cmocka_unit_test(test_mmio),
 		cmocka_unit_test(test_memmap),

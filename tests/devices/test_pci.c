@@ -167,7 +167,7 @@ static uint64_t nic_read(struct device *dev, uint64_t addr, unsigned size)
 	return 0x40 + addr;
 }
 
-static const struct io_ops nic_ops = { nic_read, NULL, 4, 0 };
+static const struct io_ops nic_ops = { nic_read, NULL, .max_size = 4, .min_size = 0 };
 
 static void nic_init(struct nic *n, struct rig *r, uint8_t devfn)
 {
