@@ -133,7 +133,7 @@ static void run_blocks(struct cpu *cpu)
 			eip = cpu->eip;
 			icount = cpu->icount;
 		}
-		if (unlikely(cpu->look | b->sync) || icount >= end)
+		if (unlikely(cpu->look || b->sync || icount >= end))
 			goto out;
 		next = follow_link(ic, b, cs_base + eip);
 		if (unlikely(!next)) {

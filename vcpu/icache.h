@@ -78,14 +78,14 @@ void icache_free(struct icache *ic);
 
 static inline bool segment_is_open(const struct segment *s)
 {
-	return s->flat & s->rd_ok & s->wr_ok;
+	return s->flat && s->rd_ok && s->wr_ok;
 }
 
 /* Mode key of the CPU as it is. */
 static inline uint8_t icache_key(const struct cpu *cpu)
 {
-	bool flat = cpu->stack32 & segment_is_open(&cpu->seg[SEG_DS]) &
-		    segment_is_open(&cpu->seg[SEG_ES]) & segment_is_open(&cpu->seg[SEG_SS]);
+	bool flat = cpu->stack32 && segment_is_open(&cpu->seg[SEG_DS]) &&
+		    segment_is_open(&cpu->seg[SEG_ES]) && segment_is_open(&cpu->seg[SEG_SS]);
 
 	return (uint8_t)((cpu->code32 ? KEY_CODE32 : 0) | (flat ? KEY_FLAT : 0) |
 			 (cpu->cpl == 3 ? KEY_USER : 0));

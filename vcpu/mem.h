@@ -96,7 +96,7 @@ static inline uint32_t seg_linear_read(struct cpu *cpu, enum seg seg, uint32_t o
 {
 	const struct segment *s = &cpu->seg[seg];
 
-	if (likely(s->rd_ok & s->flat))
+	if (likely(s->rd_ok && s->flat))
 		return off;
 	if (unlikely(!s->rd_ok || (uint64_t)off + (size - 1) > s->rd_top))
 		seg_check(cpu, seg, off, size, false);
@@ -107,7 +107,7 @@ static inline uint32_t seg_linear_write(struct cpu *cpu, enum seg seg, uint32_t 
 {
 	const struct segment *s = &cpu->seg[seg];
 
-	if (likely(s->wr_ok & s->flat))
+	if (likely(s->wr_ok && s->flat))
 		return off;
 	if (unlikely(!s->wr_ok || (uint64_t)off + (size - 1) > s->wr_top))
 		seg_check(cpu, seg, off, size, true);
