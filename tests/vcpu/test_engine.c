@@ -5,11 +5,15 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #include "engine.h"
 #include "harness.h"
+#include "insn_trace.h"
+#include "trace.h"
 
 static void start(struct vm *vm, const char *code, size_t len)
 {
@@ -323,6 +327,32 @@ static void test_arena(void **state)
 	(void)state;
 }
 
+/* The forms for flat mode are left with the segment load that ends it. */
+static void test_flat_mode_ends(void **state)
+{
+	struct vm *vm = vm_new(VM_PROT32);
+
+	for (int i = 0; i < 2; i++) {
+		vm_mode_set(vm, VM_PROT32);
+		vm->cpu->gpr[R_EDI] = 0x200000;
+		*(uint32_t *)(vm->ram + 0x200000) = 0x1234;
+		/* mov ebx, [edi]; mov ax, 20h; mov ds, ax; mov ecx, [edi]: beyond the limit of
+		 * FFFFFh */
+		start_asm(vm, "\x8b\x1f\x66\xb8\x20\x00\x8e\xd8\x8b\x0f\xf4");
+		assert_int_equal(vm_run(vm, 100), EXCP_GP);
+		assert_int_equal(vm->frame[1], VM_CODE + 8);
+		assert_int_equal(vm->cpu->gpr[R_EBX], 0x1234);
+		/* A 16-bit stack: mov ax, 20h; mov ss, ax; mov esp, 10000h; push eax: wraps to
+		 * FFFEh */
+		vm_mode_set(vm, VM_PROT32);
+		start_asm(vm, "\x66\xb8\x20\x00\x8e\xd0\xbc\x00\x00\x01\x00\x50\xf4");
+		assert_int_equal(vm_run(vm, 100), VM_HLT);
+		assert_int_equal(vm->cpu->gpr[R_ESP], 0x1fffc);
+	}
+	vm_free(vm);
+	(void)state;
+}
+
 static void count_insns(void *opaque, struct cpu *cpu, const struct insn *in)
 {
 	(void)cpu;
@@ -348,6 +378,33 @@ static void test_trace(void **state)
 	(void)state;
 }
 
+/* What the trace points print goes to stderr: caught in a file. */
+static void test_trace_points(void **state)
+{
+	struct vm *vm = vm_new(VM_PROT32);
+	int saved = dup(2);
+	char text[8192] = "";
+	FILE *f = tmpfile();
+
+	assert_int_equal(trace_add("vcpu_*"), 0);
+	insn_trace_start(vm->cpu);
+	start_asm(vm, LOOP);
+	fflush(stderr);
+	dup2(fileno(f), 2);
+	assert_int_equal(vm_run(vm, 3), VM_LIMIT);
+	fflush(stderr);
+	dup2(saved, 2);
+	rewind(f);
+	assert_true(fread(text, 1, sizeof(text) - 1, f) > 0);
+	assert_non_null(strstr(text, "0008:00010000  mov ecx, 0x0A"));
+	assert_non_null(strstr(text, "0008:00010005  inc eax"));
+	assert_non_null(strstr(text, "ecx 0000000a"));
+	fclose(f);
+	close(saved);
+	vm_free(vm);
+	(void)state;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(test_stop_anywhere),
@@ -356,7 +413,8 @@ int main(void)
 		cmocka_unit_test(test_codemap), cmocka_unit_test(test_straddle),
 		cmocka_unit_test(test_page_end), cmocka_unit_test(test_cs_limit),
 		cmocka_unit_test(test_jump_limit), cmocka_unit_test(test_too_long),
-		cmocka_unit_test(test_arena), cmocka_unit_test(test_trace) };
+		cmocka_unit_test(test_arena), cmocka_unit_test(test_flat_mode_ends),
+		cmocka_unit_test(test_trace), cmocka_unit_test(test_trace_points) };
 
 	return cmocka_run_group_tests_name("engine", tests, NULL, NULL);
 }
