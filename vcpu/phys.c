@@ -212,7 +212,7 @@ static int region_make(struct region *r, const struct memmap_entry *e, uint8_t *
 {
 	uint64_t n = e->npages, read_end = e->read_off_page + n, write_end = e->write_off_page + n;
 
-	if (!n || e->gpa_page + n > 1u << 20)
+	if (!n || e->gpa_page + n > 1u << 20 || read_end > 1u << 20 || write_end > 1u << 20)
 		return -EINVAL;
 	if (e->read_kind > MEM_NONE || e->write_kind > MEM_NONE || e->write_kind == MEM_ROM)
 		return -EINVAL;
