@@ -34,7 +34,7 @@ static bool traces_exec(const struct cpu *cpu)
 /* Finishes an instruction whose handler has returned; in is the last of its block, or alone. */
 static inline void retire(struct cpu *cpu, const struct insn *in, enum block_end end)
 {
-	if (end == BLOCK_END_NEXT || (end == BLOCK_END_REP && !cpu->rep_again))
+	if (end != BLOCK_END_JUMP && !cpu->rep_again)
 		cpu->eip += in->len;
 	cpu->icount++;
 	if (cpu->rep_again)
@@ -112,10 +112,13 @@ static void run_blocks(struct cpu *cpu)
 			cpu->eip = eip;
 			cpu->icount = icount;
 			in->fn(cpu, in);
+			if (unlikely(cpu->look)) {
+				/* It may stand still: an FPU instruction that waits. */
+				retire(cpu, in, BLOCK_END_NEXT);
+				return;
+			}
 			eip += in->len;
 			icount++;
-			if (unlikely(cpu->look))
-				goto out;
 		}
 		if (icount == end)
 			goto out;
@@ -125,11 +128,11 @@ static void run_blocks(struct cpu *cpu)
 		if (likely(b->end == BLOCK_END_JUMP)) {
 			eip = cpu->eip;
 			icount++;
-		} else if (b->end == BLOCK_END_NEXT) {
+		} else if (b->end == BLOCK_END_NEXT && likely(!cpu->look)) {
 			eip += in->len;
 			icount++;
 		} else {
-			retire(cpu, in, BLOCK_END_REP);
+			retire(cpu, in, b->end);
 			eip = cpu->eip;
 			icount = cpu->icount;
 		}

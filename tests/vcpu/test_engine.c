@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "engine.h"
+#include "fpu.h"
 #include "harness.h"
 #include "insn_trace.h"
 #include "trace.h"
@@ -95,6 +96,43 @@ static void test_fault_count(void **state)
 }
 
 /* The next instruction is overwritten by the one before it. */
+/* An FPU error with CR0.NE clear: the CPU halts on the instruction that waits, each try retires,
+ * and what has been tried is not done. */
+static void test_fpu_stands_still(void **state)
+{
+	/* fninit; fldcw [VM_DATA]; fld1; fldz; fdivp; nop; fld1; hlt */
+	static const uint8_t code[] = { 0xdb, 0xe3, 0xd9, 0x2d, 0, 0, 0x10, 0, 0xd9, 0xe8, 0xd9,
+		0xee, 0xde, 0xf9, 0x90, 0xd9, 0xe8, 0xf4 };
+
+	/* As one block, an end in its middle, alone. */
+	for (uint64_t limit = 1; limit <= 8; limit++) {
+		struct vm *vm = vm_new(VM_PROT32);
+		struct cpu *cpu = vm->cpu;
+
+		vm_code(vm, code, sizeof(code));
+		vm->ram[VM_DATA] = 0x7b;
+		vm->ram[VM_DATA + 1] = 0x03;
+		cpu->cr0 &= ~CR0_NE;
+		while (!cpu->halted && cpu->icount < 20)
+			cpu_run(cpu, cpu->icount + limit);
+		assert_true(cpu->halted);
+		assert_int_equal(cpu->eip, VM_CODE + 15);
+		assert_int_equal(cpu->icount, 7);
+		assert_int_equal(cpu->fpu->top, 6);
+		cpu->halted = false; /* woken by something else: it stands still again */
+		cpu_run(cpu, cpu->icount + limit);
+		assert_true(cpu->halted);
+		assert_int_equal(cpu->eip, VM_CODE + 15);
+		assert_int_equal(cpu->icount, 8);
+		cpu->halted = false;
+		fpu_set_ignne(cpu, true);
+		cpu_run(cpu, cpu->icount + 1);
+		assert_int_equal(cpu->eip, VM_CODE + 17);
+		assert_int_equal(cpu->fpu->top, 5);
+		vm_free(vm);
+	}
+}
+
 static void test_self_modifying(void **state)
 {
 	struct vm *vm = vm_new(VM_PROT32);
@@ -409,6 +447,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(test_stop_anywhere),
 		cmocka_unit_test(test_stop_from_bus), cmocka_unit_test(test_fault_count),
+		cmocka_unit_test(test_fpu_stands_still), cmocka_unit_test(test_data_beside_code),
 		cmocka_unit_test(test_self_modifying), cmocka_unit_test(test_data_beside_code),
 		cmocka_unit_test(test_codemap), cmocka_unit_test(test_straddle),
 		cmocka_unit_test(test_page_end), cmocka_unit_test(test_cs_limit),
