@@ -5,8 +5,9 @@
  *
  *	8259 pair  intr  -> CPU
  *	ISA IRQ n: every source ORed -> 8259 input n and I/O APIC pin n (IRQ 0: pin 2)
- *	i8254 irq -> 0   i8042 kbd-irq -> 1, mouse-irq -> 12   mc146818 irq -> 8   PIIX4 PM sci -> 9
- *	isa-serial irq -> its property   PCI pins -> PIRQA-D -> PIIX3 -> ISA IRQ
+ *	CPU  FERR# -> port92 ferr
+ *	i8254 irq -> 0   port92 irq -> 13   i8042 kbd-irq -> 1, mouse-irq -> 12   mc146818 irq -> 8
+ *PIIX4 PM sci -> 9 isa-serial irq -> its property   PCI pins -> PIRQA-D -> PIIX3 -> ISA IRQ
  */
 #include <errno.h>
 #include <stdio.h>
@@ -41,6 +42,7 @@ static const struct wire isa_wires[] = {
 	{ "i8042", "mouse-irq", 12 },
 	{ "mc146818", "irq", 8 },
 	{ "PIIX4_PM", "sci", 9 },
+	{ "port92", "irq", 13 },
 };
 
 /* ---- named lines ---- */
@@ -129,6 +131,7 @@ static void wire_fixed(struct machine *m)
 			m->isa_ioapic[i] = board_input(m->ioapic, "irq", i == 0 ? 2 : i);
 	}
 	board_connect(m->pic, "intr", 0, (struct line){ cpu_intr_set, m, 0 });
+	m->ferr_line = board_input(machine_find(m, "port92"), "ferr", 0);
 	for (size_t i = 0; i < sizeof(isa_wires) / sizeof(isa_wires[0]); i++) {
 		const struct wire *w = &isa_wires[i];
 

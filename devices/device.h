@@ -122,6 +122,8 @@ void machine_exit(struct device *dev, unsigned status);
 void machine_a20(struct device *dev, int source, int level);
 /* NMI edge to the CPU. */
 void machine_nmi(struct device *dev);
+/* Asserts IGNNE#, if FERR# is; the CPU withdraws it when FERR# goes. */
+void machine_ignne(struct device *dev);
 /* The RTC's start: seconds since 1970 UTC, from -rtc base= or from one sequenced clock event. */
 int64_t machine_rtc_base_s(struct device *dev);
 /* RAM size in bytes. */

@@ -400,6 +400,13 @@ void machine_nmi(struct device *dev)
 	dev->machine->board->nmi = 1;
 }
 
+void machine_ignne(struct device *dev)
+{
+	struct machine *m = dev->machine;
+
+	m->ignne = m->ferr;
+}
+
 int64_t machine_rtc_base_s(struct device *dev)
 {
 	struct machine *m = dev->machine;
@@ -440,11 +447,18 @@ void machine_apic_message(struct device *dev, uint8_t vector, uint8_t delivery_m
 void machine_begin(struct machine *m, uint64_t icount)
 {
 	m->icount = icount;
+	m->ferr = m->ignne = false;
 	if (m->dma_told) {
 		m->cfg.memmap->n_dma = 0;
 		m->cfg.memmap->dma_overflow = 0;
 		m->dma_told = false;
 	}
+}
+
+void machine_ferr(struct machine *m, bool level)
+{
+	m->ferr = level;
+	line_set(&m->ferr_line, level);
 }
 
 uint8_t machine_intack(struct machine *m)
@@ -502,6 +516,8 @@ void machine_end(struct machine *m, struct bus_rep *rep)
 	b->nmi = 0;
 	if (b->a20[0] || b->a20[1])
 		rep->flags |= BUS_F_A20;
+	if (m->ignne)
+		rep->flags |= BUS_F_IGNNE;
 	if (m->map_changed)
 		rep->flags |= BUS_F_MAP;
 	m->map_changed = false;

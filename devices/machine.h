@@ -151,6 +151,8 @@ struct machine {
 	struct pci_bus pci;
 
 	bool map_changed, dma_told;
+	struct line ferr_line;
+	bool ferr, ignne;	/* FERR# of the present request, IGNNE# for its reply */
 	uint32_t rom_low_pages; /* pages of ROM that end at 1 MiB */
 	size_t rom_used;	/* bytes of the image at offset 0 of rom, mapped to end at 4 GiB */
 
@@ -189,6 +191,8 @@ static inline uint64_t machine_now_ns(const struct machine *m)
 }
 /* Starts a request: sets the time, forgets the DMA list if the vCPU has been told of it. */
 void machine_begin(struct machine *m, uint64_t icount);
+/* Second step of a request of the guest: level of FERR# with it. */
+void machine_ferr(struct machine *m, bool level);
 /* Port and memory accesses: any address and size; what nobody answers reads all ones. */
 uint32_t machine_in(struct machine *m, uint16_t port, unsigned size);
 void machine_out(struct machine *m, uint16_t port, unsigned size, uint32_t val);

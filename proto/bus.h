@@ -49,9 +49,14 @@ struct bus_req {
 				 always valid */
 	uint32_t count;
 	uint8_t size;
-	uint8_t pad_[3];
+	uint8_t flags; /* BUS_RF_* */
+	uint8_t pad_[2];
 };
 _Static_assert(sizeof(struct bus_req) <= RING_SLOT_SIZE, "a slot");
+
+/* bus_req.flags: always valid, heeded in what the guest itself asks (not in CHECKPOINT and DIGEST)
+ */
+#define BUS_RF_FERR 0x01 /* level of FERR#, while IGNNE# does not answer it */
 
 /* bus_rep.flags */
 #define BUS_F_INTR 0x0001 /* level of the 8259's INTR output (LINT0 of the local APIC) */
@@ -65,9 +70,11 @@ _Static_assert(sizeof(struct bus_req) <= RING_SLOT_SIZE, "a slot");
 #define BUS_F_DIGEST                                                                               \
 	0x0040 /* compute the digest now, send BUS_DIGEST (in replies to CHECKPOINT and HALT only) \
 		*/
-#define BUS_F_SHUTDOWN 0x0080 /* the run is over: no more requests; park until the hub says quit \
-			       */
-#define BUS_F_MORE 0x0100     /* more APIC messages wait: send a CHECKPOINT at this same icount */
+#define BUS_F_SHUTDOWN                                                                        \
+	0x0080		   /* the run is over: no more requests; park until the hub says quit \
+			    */
+#define BUS_F_MORE  0x0100 /* more APIC messages wait: send a CHECKPOINT at this same icount */
+#define BUS_F_IGNNE 0x0200 /* IGNNE# is asserted; the CPU drops it when FERR# goes */
 
 /* An interrupt message of the I/O APIC to the local APIC (82093AA, "interrupt message format"). */
 struct apic_msg {

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "flags.h"
+#include "fpu.h"
 #include "icache.h"
 #include "log.h"
 #include "mmu.h"
@@ -123,6 +124,8 @@ static void apply_reply(struct bus_client *b, const struct bus_rep *rep)
 	cpu->warp_ns = rep->warp_ns;
 	cpu->nmi_pending |= (rep->flags & BUS_F_NMI) != 0;
 	cpu->reset_request |= (rep->flags & BUS_F_RESET) != 0;
+	if (rep->flags & BUS_F_IGNNE)
+		fpu_set_ignne(cpu, true);
 	b->want_digest |= (rep->flags & BUS_F_DIGEST) != 0;
 	b->want_checkpoint |= (rep->flags & BUS_F_MORE) != 0;
 	b->shut_down |= (rep->flags & BUS_F_SHUTDOWN) != 0;
@@ -150,6 +153,7 @@ static uint64_t transact(struct bus_client *b, struct bus_req *rq, const void *d
 	b->open = true;
 	rq->icount = cpu_icount(b->cpu);
 	rq->deadline_ns = lapic_deadline_ns(b->cpu);
+	rq->flags = fpu_ferr(b->cpu) && !b->cpu->fpu->ignne ? BUS_RF_FERR : 0;
 	b->n_requests[rq->hdr.type]++;
 	trace(&tp_request, "%s icount %llu addr 0x%llx size %u data 0x%llx",
 		request_names[rq->hdr.type], (unsigned long long)rq->icount,

@@ -407,6 +407,12 @@ void machine_a20(struct device *dev, int source, int level)
 	dev->machine->a20[source] = level;
 }
 
+void machine_ignne(struct device *dev)
+{
+	dev->machine->n_ignne++;
+	observe(dev->machine, 8, 0, 0);
+}
+
 void machine_nmi(struct device *dev)
 {
 	dev->machine->n_nmi++;

@@ -72,7 +72,7 @@ struct machine {
 	int a20[2];
 	unsigned n_requests[3]; /* by enum machine_request */
 	unsigned n_exits, exit_status;
-	unsigned n_nmi;
+	unsigned n_nmi, n_ignne;
 	struct fake_apic_msg apic[256];
 	unsigned n_apic;
 	struct pci_function *pci;

@@ -74,9 +74,39 @@ static void test_sinks(void **state)
 	fake_add(&m, &port92_class, NULL);
 	outb(&m, 0x80, 0x5a);
 	assert_int_equal(inb(&m, 0x80), 0xff);
-	outb(&m, 0xf0, 0);
-	outb(&m, 0xf1, 0);
 	assert_int_equal(inb(&m, 0xf0), 0xff);
+}
+
+/* IRQ 13 is latched; only a write to F0h ends it. */
+static void test_ferr(void **state)
+{
+	struct device *p = fake_add(&m, &port92_class, NULL);
+	uint8_t *saved;
+	size_t len;
+
+	assert_int_equal(fake_level(p, "irq", 0), 0);
+	fake_drive(p, "ferr", 0, 1);
+	assert_int_equal(fake_level(p, "irq", 0), 1);
+	fake_drive(p, "ferr", 0, 0);
+	fake_drive(p, "ferr", 0, 1);
+	outb(&m, 0xf1, 0);
+	assert_int_equal(fake_level(p, "irq", 0), 1);
+	assert_int_equal(fake_rises(p, "irq", 0), 1);
+	assert_int_equal(m.n_ignne, 0);
+	saved = fake_save(p, &len);
+	outb(&m, 0xf0, 0);
+	assert_int_equal(fake_level(p, "irq", 0), 0);
+	assert_int_equal(m.n_ignne, 1);
+	/* The level that the CPU shows with its next request is the next error's. */
+	fake_drive(p, "ferr", 0, 1);
+	assert_int_equal(fake_rises(p, "irq", 0), 2);
+	fake_reset(&m);
+	assert_int_equal(fake_level(p, "irq", 0), 0);
+	/* A restored latch is up: FERR# makes no second edge of it. */
+	fake_load(p, saved, len);
+	fake_drive(p, "ferr", 0, 1);
+	assert_int_equal(fake_rises(p, "irq", 0), 2);
+	free(saved);
 }
 
 int main(void)
@@ -87,6 +117,7 @@ int main(void)
 		TEST(test_debug_exit),
 		TEST(test_port92),
 		TEST(test_sinks),
+		TEST(test_ferr),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -416,6 +416,49 @@ static void test_halt_wakes_first(void **state)
 	bed_free(b);
 }
 
+/* FERR# with what the guest asks is IRQ 13, on the 8259s and on the I/O APIC. */
+static void test_ferr(void **state)
+{
+	static const uint16_t init[][2] = { { 0x20, 0x11 }, { 0xa0, 0x11 }, { 0x21, 0x20 },
+		{ 0xa1, 0x28 }, { 0x21, 4 }, { 0xa1, 2 }, { 0x21, 1 }, { 0xa1, 1 }, { 0x21, 0xfb },
+		{ 0xa1, 0xdf } };
+	struct bus_req rq = { .icount = 20, .deadline_ns = BUS_NEVER, .flags = BUS_RF_FERR };
+	struct bed *b = bed_new();
+
+	bed_start(b);
+	for (unsigned i = 0; i < sizeof(init) / sizeof(init[0]); i++)
+		out_port(b, 10, init[i][0], init[i][1]);
+	machine_mmio_write(b->rig->m, 0xfec00000, 4, 0x10 + 2 * 13);
+	machine_mmio_write(b->rig->m, 0xfec00010, 4, 0x55);
+	/* A checkpoint may be one that the replay does not have. */
+	rq.hdr.type = BUS_CHECKPOINT;
+	ok(b, rq);
+	assert_false(b->rep.flags & BUS_F_INTR);
+	assert_int_equal(b->rep.n_apic, 0);
+	/* The halt of a CPU that stands still does not sleep. */
+	rq.hdr.type = BUS_HALT;
+	ok(b, rq);
+	assert_true(b->rep.flags & BUS_F_INTR);
+	assert_int_equal(b->rep.n_apic, 1);
+	assert_int_equal(b->rep.apic[0].vector, 0x55);
+	heard(b, "");
+	rq.hdr.type = BUS_INTACK;
+	ok(b, rq);
+	assert_int_equal(b->rep.data, 0x2d);
+	assert_false(b->rep.flags & BUS_F_IGNNE);
+	rq.hdr.type = BUS_OUT;
+	rq.size = 1;
+	rq.addr = 0xf0;
+	ok(b, rq);
+	assert_true(b->rep.flags & BUS_F_IGNNE);
+	checkpoint(b, 20);
+	assert_false(b->rep.flags & BUS_F_IGNNE);
+	/* Without FERR# there is nothing to ignore. */
+	out_port(b, 21, 0xf0, 0);
+	assert_false(b->rep.flags & BUS_F_IGNNE);
+	bed_free(b);
+}
+
 static void test_halt_out_of_bounds(void **state)
 {
 	struct bed *b = bed_new();
@@ -575,6 +618,7 @@ int main(void)
 		cmocka_unit_test(test_digest_late),
 		cmocka_unit_test(test_halt),
 		cmocka_unit_test(test_halt_wakes_first),
+		cmocka_unit_test(test_ferr),
 		cmocka_unit_test(test_halt_out_of_bounds),
 		cmocka_unit_test(test_guest_exit),
 		cmocka_unit_test(test_shutdown_event_at_halt),

@@ -71,6 +71,7 @@ static const struct {
 	{ DEV_KBC, "mouse-irq", 12 },
 	{ DEV_RTC, "irq", 8 },
 	{ DEV_PM, "sci", 9 },
+	{ DEV_P92, "irq", 13 },
 	{ DEV_COM1, "irq", 4 },
 	{ DEV_COM2, "irq", 3 },
 };
@@ -234,7 +235,10 @@ static void op_run(int i, const struct op *op)
 		else
 			fake_reset(m);
 		break;
-	case 24: fake_drive(d[DEV_IOAPIC], "irq", (int)(op->a % 24), op->b & 1); break;
+	case 24:
+		fake_drive(d[DEV_IOAPIC], "irq", (int)(op->a % 24), op->b & 1);
+		fake_drive(d[DEV_P92], "ferr", 0, op->b >> 1 & 1);
+		break;
 	}
 }
 
