@@ -2,8 +2,8 @@
 /*
  * All that a chip may know. A device is one file with tables of its ports,
  * properties and saved fields, and one line in machine_list.def. It includes
- * this header and nothing of other chips; it does not allocate after set-up, has no globals that change, uses no
- * floating point, and sees no clock but vclock_ns().
+ * this header and nothing of other chips; it does not allocate after set-up, has no globals that
+ * change, uses no floating point, and sees no clock but vclock_ns().
  *
  * To add a device, copy debugcon.c, the smallest.
  */
@@ -52,7 +52,8 @@ struct timer {
 
 /* Virtual time in ns since the machine started. Constant during a request. */
 uint64_t vclock_ns(const struct device *dev);
-/* In realize() only. fire runs at the first checkpoint at or after the deadline, with vclock_ns() >= deadline. */
+/* In realize() only. fire runs at the first checkpoint at or after the deadline, with vclock_ns()
+ * >= deadline. */
 void timer_init(struct device *dev, struct timer *t, void (*fire)(struct device *dev));
 void timer_arm(struct timer *t, uint64_t deadline_ns);
 void timer_cancel(struct timer *t);
@@ -67,8 +68,9 @@ static inline uint64_t muldiv64(uint64_t a, uint64_t b, uint64_t c)
 /* ---- ports and memory-mapped registers ---- */
 
 /*
- * size is 1, 2 or 4 (8 for MMIO), addr the offset from the range's base. A range whose ops take bytes only
- * (max_size 1) gets wider accesses split, low byte first. Reads of what nothing answers give all ones.
+ * size is 1, 2 or 4 (8 for MMIO), addr the offset from the range's base. A range whose ops take
+ * bytes only (max_size 1) gets wider accesses split, low byte first. Reads of what nothing answers
+ * give all ones.
  */
 struct io_ops {
 	uint64_t (*read)(struct device *dev, uint64_t addr, unsigned size);
@@ -86,25 +88,31 @@ struct io_ops {
 	 */
 	bool posted;
 };
-/* Handles for ranges that move (PCI BARs, PM base): io_unmap by the same handle. Return 0 or -EBUSY/-ENOSPC with *err. */
-int io_map(struct device *dev, uint32_t base, uint32_t len, const struct io_ops *ops, struct error *err);
+/* Handles for ranges that move (PCI BARs, PM base): io_unmap by the same handle. Return 0 or
+ * -EBUSY/-ENOSPC with *err. */
+int io_map(struct device *dev, uint32_t base, uint32_t len, const struct io_ops *ops,
+	struct error *err);
 void io_unmap(struct device *dev, uint32_t base, uint32_t len);
-int mmio_map(struct device *dev, uint64_t base, uint64_t len, const struct io_ops *ops, struct error *err);
+int mmio_map(struct device *dev, uint64_t base, uint64_t len, const struct io_ops *ops,
+	struct error *err);
 void mmio_unmap(struct device *dev, uint64_t base, uint64_t len);
 
 /* ---- DMA: guest-physical memory, while the vCPU waits ---- */
 
-/* 0, or -EFAULT when [gpa, gpa+len) is not all RAM (reads also take ROM); then nothing was copied. */
+/* 0, or -EFAULT when [gpa, gpa+len) is not all RAM (reads also take ROM); then nothing was copied.
+ */
 int dma_read(struct device *dev, uint64_t gpa, void *buf, size_t len);
 int dma_write(struct device *dev, uint64_t gpa, const void *buf, size_t len);
 
 /* ---- character streams ---- */
 
-/* Sends bytes to the stream that the device was given (none: they vanish). Never blocks the guest's time. */
+/* Sends bytes to the stream that the device was given (none: they vanish). Never blocks the guest's
+ * time. */
 void chr_write(struct device *dev, const void *buf, size_t len);
 /*
- * Input comes to class->chr_receive(). A stream may send at most as many bytes as the device has granted: devices start with
- * chr_credit(dev, n) in reset of the machine (once) and grant again what they consumed.
+ * Input comes to class->chr_receive(). A stream may send at most as many bytes as the device has
+ * granted: devices start with chr_credit(dev, n) in reset of the machine (once) and grant again
+ * what they consumed.
  */
 void chr_credit(struct device *dev, uint32_t len);
 
@@ -131,7 +139,8 @@ uint64_t machine_ram_bytes(const struct device *dev);
 /* An interrupt message to the local APIC (fields as in proto/bus.h struct apic_msg). */
 void machine_apic_message(struct device *dev, uint8_t vector, uint8_t delivery_mode, uint8_t dest,
 	bool logical, bool level);
-/* Shadowing of [gpa, gpa+len) (PAM, SMRAM): where reads and writes go. Values of enum mem_kind (proto/segments.h). */
+/* Shadowing of [gpa, gpa+len) (PAM, SMRAM): where reads and writes go. Values of enum mem_kind
+ * (proto/segments.h). */
 void machine_shadow(struct device *dev, uint32_t gpa, uint32_t len, int read_kind, int write_kind);
 
 /* ---- a device's class ---- */
@@ -141,37 +150,39 @@ enum prop_type { PROP_U32, PROP_U64, PROP_BOOL, PROP_STR };
 struct prop {
 	const char *name; /* QEMU's name of the property */
 	enum prop_type type;
-	size_t offset; /* in the instance; PROP_STR is a const char * that lives as long as the machine */
+	size_t offset; /* in the instance; PROP_STR is a const char * that lives as long as the
+			  machine */
 	uint64_t dflt; /* default of numbers */
 };
-#define PROP_END                                                                                   \
-	{                                                                                          \
-		NULL, PROP_U32, 0, 0                                                               \
+#define PROP_END                     \
+	{                            \
+		NULL, PROP_U32, 0, 0 \
 	}
 
-/* A saved field: little-endian integers of elem bytes (1, 2, 4, 8), count of them. Digests and snapshots are made from these. */
+/* A saved field: little-endian integers of elem bytes (1, 2, 4, 8), count of them. Digests and
+ * snapshots are made from these. */
 struct field {
 	const char *name;
 	uint32_t offset;
 	uint16_t elem;
 	uint32_t count;
 };
-#define FIELD(type, member)                                                                        \
-	{                                                                                          \
-		#member, offsetof(type, member), sizeof(((type *)0)->member), 1                    \
+#define FIELD(type, member)                                                     \
+	{                                                                       \
+#member, offsetof(type, member), sizeof(((type *)0)->member), 1 \
 	}
-#define FIELD_ARRAY(type, member)                                                                  \
-	{                                                                                          \
-		#member, offsetof(type, member), sizeof(((type *)0)->member[0]),                   \
-			sizeof(((type *)0)->member) / sizeof(((type *)0)->member[0])               \
+#define FIELD_ARRAY(type, member)                                                    \
+	{                                                                            \
+#member, offsetof(type, member), sizeof(((type *)0)->member[0]),     \
+			sizeof(((type *)0)->member) / sizeof(((type *)0)->member[0]) \
 	}
-#define FIELD_TIMER(type, member)                                                                  \
-	{                                                                                          \
-		#member, offsetof(type, member.deadline_ns), 8, 1                                  \
+#define FIELD_TIMER(type, member)                                 \
+	{                                                         \
+#member, offsetof(type, member.deadline_ns), 8, 1 \
 	}
-#define FIELD_END                                                                                  \
-	{                                                                                          \
-		NULL, 0, 0, 0                                                                      \
+#define FIELD_END             \
+	{                     \
+		NULL, 0, 0, 0 \
 	}
 
 struct device_class {
@@ -204,14 +215,15 @@ struct device_class {
 struct device {
 	const struct device_class *cls;
 	struct machine *machine;
-	const char *id;	 /* unique name in the machine: "serial0", "i8254" */
-	int stream;	 /* character stream, -1: none */
+	const char *id; /* unique name in the machine: "serial0", "i8254" */
+	int stream;	/* character stream, -1: none */
 	struct device *next;
 };
 
 /* ---- how the board wires chips: named lines, found at set-up only ---- */
 
-/* Declares that dev takes n input lines under name ("irq" of the 8259 pair, "gate2" of the PIT ...). In realize(). */
+/* Declares that dev takes n input lines under name ("irq" of the 8259 pair, "gate2" of the PIT
+ * ...). In realize(). */
 void line_export(struct device *dev, const char *name, void (*set)(void *opaque, int n, int level),
 	int count);
 /* Declares an output that the board may connect: name as seen in board.c. In realize(). */

@@ -568,10 +568,26 @@ static void body_sandbox(struct proc *p)
 	proc_fatal(p, "done");
 }
 
+/* A sanitizer's run-time needs system calls that the filter does not know: proc_sandbox() does
+ * nothing then. */
+static bool has_sandbox(void)
+{
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+	return false;
+#else
+	return true;
+#endif
+}
+
 static void sandbox_allows_what_is_needed_only(void **state)
 {
-	pid_t pid = start_process(body_sandbox, true);
-	Dejavm__Control *msg = hub_recv();
+	Dejavm__Control *msg;
+	pid_t pid;
+
+	if (!has_sandbox())
+		skip();
+	pid = start_process(body_sandbox, true);
+	msg = hub_recv();
 
 	assert_int_equal(msg->msg_case, DEJAVM__CONTROL__MSG_READY);
 	dejavm__control__free_unpacked(msg, NULL);
@@ -589,8 +605,11 @@ static void body_exec(struct proc *p)
 
 static void intruders_die(void **state)
 {
-	int status = wait_process(start_process(body_exec, true));
+	int status;
 
+	if (!has_sandbox())
+		skip();
+	status = wait_process(start_process(body_exec, true));
 	assert_true(WIFSIGNALED(status));
 	assert_int_equal(WTERMSIG(status), SIGSYS);
 }

@@ -249,7 +249,11 @@ def test_client_that_does_not_read():
             time.sleep(0.05)
     with open(f"/proc/{h.proc.pid}/status") as f:
         rss = next(int(line.split()[1]) for line in f if line.startswith("VmRSS"))
-    assert rss < 64 * 1024, f"{rss} KiB"
+    with open(f"/proc/{h.proc.pid}/maps") as f:
+        sanitized = "libasan" in f.read()
+    # A sanitizer keeps what was freed for a while, and shadows all of it.
+    limit = (512 if sanitized else 64) * 1024
+    assert rss < limit, f"{rss} KiB"
     c.f.close()
     c.s.close()
     h.client().begin()

@@ -196,7 +196,8 @@ struct vm *vm_new(enum vm_mode mode)
 	struct vm *vm = calloc(1, sizeof(*vm));
 
 	must(vm != NULL);
-	vm->ram = mmap(NULL, VM_RAM_LEN, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	vm->ram =
+		mmap(NULL, VM_RAM_LEN, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	must(vm->ram != MAP_FAILED);
 	vm->cpu = cpu_new(&bus, vm, "dejavm32", 0);
 	must(vm->cpu != NULL);
