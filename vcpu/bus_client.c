@@ -122,7 +122,8 @@ static void apply_reply(struct bus_client *b, const struct bus_rep *rep)
 	cpu->intr = intr;
 	cpu->stop_icount = rep->stop_icount;
 	cpu->warp_ns = rep->warp_ns;
-	cpu->nmi_pending |= (rep->flags & BUS_F_NMI) != 0;
+	if (rep->flags & BUS_F_NMI)
+		lapic_nmi_line(cpu);
 	cpu->reset_request |= (rep->flags & BUS_F_RESET) != 0;
 	if (rep->flags & BUS_F_IGNNE)
 		fpu_set_ignne(cpu, true);

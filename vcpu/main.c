@@ -18,6 +18,7 @@
 #include "cpu.h"
 #include "cpu_digest.h"
 #include "icache.h"
+#include "insn_trace.h"
 #include "log.h"
 #include "mmu.h"
 #include "proc.h"
@@ -190,6 +191,7 @@ static void setup(struct vcpu *v)
 	if (!v->cpu)
 		proc_fatal(&v->proc, "cannot make a CPU of model '%s'", mc->cpu_model);
 	b->cpu = v->cpu;
+	insn_trace_start(v->cpu);
 	mmu_set_codemap(v->cpu, codemap, code_len);
 	v->ram_digest = ram_digest_new(b->ram, (uint32_t)(b->ram_len >> 12), &err);
 	if (!v->ram_digest)
