@@ -102,6 +102,24 @@ def test_death(tap, role):
            f"kill -9 of {role}: the replay reaches what was typed last", f"{len(out)} recorded, {len(rout)} replayed")
 
 
+def test_all_at_once(tap):
+    """As a host that loses its power: nobody can write the end. What was flushed is as good as ever."""
+    log = os.path.join(CACHE, "death-all.bin")
+    with start(log) as m:
+        m.expect(session.PROMPT)
+        m.run("echo before the flush")
+        time.sleep(2.5)
+        members = m.members()
+        for role in ("replaylog", "hub", "vcpu", "devices"):
+            os.kill(members[role], signal.SIGKILL)
+        m.proc.wait()
+    status, text = verify(log)
+    tap.ok(status == 4, "kill -9 of all at once: verify says that the log is cut", text)
+    status, _, out, err = session.replay(log, boot=BOOT, icount="," + SHIFT)
+    tap.ok(status == 4 and "no end" in err, "kill -9 of all at once: the replay says how far it came", f"status {status}\n{err}")
+    tap.ok(b"before the flush" in out, "kill -9 of all at once: the replay has what was flushed", f"{len(out)} bytes")
+
+
 def test_signal(tap, sig, name):
     log = os.path.join(CACHE, "signal.bin")
     with start(log) as m:
@@ -123,6 +141,7 @@ def main():
     tap.run("kill -9 of qmpd", test_qmpd, tap)
     for role in ("vcpu", "devices", "replaylog", "hub"):
         tap.run(f"kill -9 of {role}", test_death, tap, role)
+    tap.run("kill -9 of all", test_all_at_once, tap)
     tap.run("SIGTERM", test_signal, tap, signal.SIGTERM, "SIGTERM")
     tap.run("SIGINT", test_signal, tap, signal.SIGINT, "SIGINT")
     tap.done()
