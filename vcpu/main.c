@@ -3,11 +3,7 @@
  * dejavm-vcpu: the process that executes the guest. Set-up, and the loop that alternates slices of
  * execution with checkpoints (docs/architecture.md, "Rules of the bus").
  */
-#include <errno.h>
-#include <limits.h>
 #include <linux/futex.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -17,7 +13,6 @@
 #include "control.pb-c.h"
 #include "cpu.h"
 #include "cpu_digest.h"
-#include "icache.h"
 #include "insn_trace.h"
 #include "log.h"
 #include "mmu.h"
@@ -36,6 +31,16 @@ struct vcpu {
 
 /* ---- run state ---- */
 
+/* Says that the vCPU is parked, and sleeps until the run state is another than `state`, or a moment
+ * has passed. */
+static void park(struct machine_page *m, uint32_t state)
+{
+	struct timespec ts = { .tv_nsec = 200 * 1000 * 1000 };
+
+	atomic_store_release(&m->vcpu_parked, 1);
+	syscall(SYS_futex, &m->run_state, FUTEX_WAIT, state, &ts, NULL, 0);
+}
+
 /* Sleeps while the hub has the group paused. False: the group ends. */
 static bool wait_runnable(struct vcpu *v)
 {
@@ -43,7 +48,6 @@ static bool wait_runnable(struct vcpu *v)
 
 	for (;;) {
 		uint32_t s = atomic_load_acquire(&m->run_state);
-		struct timespec ts = { .tv_nsec = 200 * 1000 * 1000 };
 
 		if (s == RUN_QUIT)
 			return false;
@@ -51,8 +55,7 @@ static bool wait_runnable(struct vcpu *v)
 			atomic_store_release(&m->vcpu_parked, 0);
 			return true;
 		}
-		atomic_store_release(&m->vcpu_parked, 1);
-		syscall(SYS_futex, &m->run_state, FUTEX_WAIT, s, &ts, NULL, 0);
+		park(m, s);
 	}
 }
 
@@ -62,12 +65,8 @@ static void wait_quit(struct vcpu *v)
 	struct machine_page *m = v->bus.machine;
 	uint32_t s;
 
-	atomic_store_release(&m->vcpu_parked, 1);
-	while ((s = atomic_load_acquire(&m->run_state)) != RUN_QUIT) {
-		struct timespec ts = { .tv_nsec = 200 * 1000 * 1000 };
-
-		syscall(SYS_futex, &m->run_state, FUTEX_WAIT, s, &ts, NULL, 0);
-	}
+	while ((s = atomic_load_acquire(&m->run_state)) != RUN_QUIT)
+		park(m, s);
 }
 
 /* ---- the loop ---- */
