@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The translator's intermediate representation: what front.c makes of decoded instructions, opt.c
+ * annotates, and a back end turns into host code. docs/translator.md has the picture.
+ *
+ * A block is one entry and straight-line code with exits. Its values are 32-bit registers: the
+ * guest's eight, and two temporaries that live within one guest instruction. Narrow operations
+ * (size 1, 2) work on the low part of a register, or on AH..BH, and leave the rest alone, as the
+ * guest's do.
+ *
+ * Memory is reached in two steps: IR_HOST makes the host pointer h of a guest address (or leaves
+ * the block), and operands IR_MEM use it. There is one h; it is valid until the next op that may
+ * leave.
+ *
+ * Ops that may leave the block (IRO_EXIT) go on in the interpreter *at the start of their guest
+ * instruction*. So, within an instruction, no guest register and no guest memory changes before
+ * the last such op (IR_JCC and IR_JZR apart, which leave after it); IR_ST to the first of two
+ * addresses does not exist: who writes to memory does it after all IR_HOSTs.
+ */
+#ifndef DEJAVM_IR_H
+#define DEJAVM_IR_H
+
+#include <stddef.h>
+#include "insn.h"
+
+/* Operands */
+enum ir_reg {
+	IR_EAX,
+	IR_ECX,
+	IR_EDX,
+	IR_EBX,
+	IR_ESP,
+	IR_EBP,
+	IR_ESI,
+	IR_EDI,
+	IR_AH, /* only with size 1 */
+	IR_CH,
+	IR_DH,
+	IR_BH,
+	IR_T0,
+	IR_T1,
+	IR_MEM, /* size bytes at h */
+	IR_IMM, /* op->imm, sign-extended to the size */
+	IR_NONE = 255
+};
+
+/* The arithmetic flags, in sets of their own. */
+#define IRF_C	0x01u
+#define IRF_P	0x02u
+#define IRF_A	0x04u
+#define IRF_Z	0x08u
+#define IRF_S	0x10u
+#define IRF_O	0x20u
+#define IRF_ALL 0x3fu
+#define IRF_CO	(IRF_C | IRF_O)
+
+#define IRO_EXIT 0x01u /* may leave the block for the interpreter, before its instruction */
+#define IRO_END	 0x02u /* the last op of a block */
+#define IRO_EDGE 0x04u /* may go on in another block */
+
+/*
+ * X(name, may define, surely defines, uses, properties). Conditional ones (JCC, SETCC, CMOV) use
+ * what their condition needs: ir_uses(). What each flag becomes is as docs/undefined.md says.
+ */
+#define IR_OPS(X)                                                                                  \
+	/* A guest instruction begins: imm is its eip. */                                          \
+	X(INSN, 0, 0, 0, 0)                                                                        \
+	/* h = host pointer to size bytes at the guest address a + (b << scale) + imm, in segment  \
+	 * seg; dst is 1 for a write (or read and write), else 0. */                               \
+	X(HOST, 0, 0, 0, IRO_EXIT)                                                                 \
+	/* dst = a. At most one of them is IR_MEM. To a temporary: zero-extended. */               \
+	X(MOV, 0, 0, 0, 0)                                                                         \
+	/* dst (size 2 or 4) = a, which has cond bytes (1 or 2). */                                \
+	X(MOVZX, 0, 0, 0, 0)                                                                       \
+	X(MOVSX, 0, 0, 0, 0)                                                                       \
+	/* dst (size 4; 2: the low half) = a + (b << scale) + imm; no segment, no flags. */        \
+	X(LEA, 0, 0, 0, 0)                                                                         \
+	/* dst = a op b; dst == a; either may be IR_MEM, not both; b may be IR_IMM. */             \
+	X(ADD, IRF_ALL, IRF_ALL, 0, 0)                                                             \
+	X(OR, IRF_ALL, IRF_ALL, 0, 0)                                                              \
+	X(ADC, IRF_ALL, IRF_ALL, IRF_C, 0)                                                         \
+	X(SBB, IRF_ALL, IRF_ALL, IRF_C, 0)                                                         \
+	X(AND, IRF_ALL, IRF_ALL, 0, 0)                                                             \
+	X(SUB, IRF_ALL, IRF_ALL, 0, 0)                                                             \
+	X(XOR, IRF_ALL, IRF_ALL, 0, 0)                                                             \
+	/* flags of a op b; dst is IR_NONE */                                                      \
+	X(CMP, IRF_ALL, IRF_ALL, 0, 0)                                                             \
+	X(TEST, IRF_ALL, IRF_ALL, 0, 0)                                                            \
+	/* dst = op a; dst == a */                                                                 \
+	X(INC, IRF_ALL & ~IRF_C, IRF_ALL & ~IRF_C, 0, 0)                                           \
+	X(DEC, IRF_ALL & ~IRF_C, IRF_ALL & ~IRF_C, 0, 0)                                           \
+	X(NEG, IRF_ALL, IRF_ALL, 0, 0)                                                             \
+	X(NOT, 0, 0, 0, 0)                                                                         \
+	/* dst = a op b; dst == a; b: IR_IMM with 1 <= imm <= 31, or IR_ECX, masked by 31: then    \
+	 * nothing is sure. */                                                                     \
+	X(SHL, IRF_ALL, IRF_ALL, 0, 0)                                                             \
+	X(SHR, IRF_ALL, IRF_ALL, 0, 0)                                                             \
+	X(SAR, IRF_ALL, IRF_ALL, 0, 0)                                                             \
+	X(ROL, IRF_CO, IRF_CO, 0, 0)                                                               \
+	X(ROR, IRF_CO, IRF_CO, 0, 0)                                                               \
+	/* dst = dst shifted, bits coming from a; b: count as above. size 4 only. */               \
+	X(SHLD, IRF_ALL, IRF_ALL, 0, 0)                                                            \
+	X(SHRD, IRF_ALL, IRF_ALL, 0, 0)                                                            \
+	/* dst = a * b, signed, size 2 or 4; dst register, a register or IR_MEM, b as a, or IR_IMM \
+	 * (then dst may differ from a; else dst == a) */                                          \
+	X(IMUL, IRF_ALL, IRF_ALL, 0, 0)                                                            \
+	/* EDX:EAX = EAX * a (size 4 only); a register or IR_MEM */                                \
+	X(MULX, IRF_ALL, IRF_ALL, 0, 0)                                                            \
+	X(IMULX, IRF_ALL, IRF_ALL, 0, 0)                                                           \
+	/* EDX:EAX divided by a (size 4 only), register or IR_MEM; leaves for #DE. Flags stay. */  \
+	X(DIV, 0, 0, 0, IRO_EXIT)                                                                  \
+	X(IDIV, 0, 0, 0, IRO_EXIT)                                                                 \
+	/* EDX = sign of EAX (size 4 only) */                                                      \
+	X(CDQ, 0, 0, 0, 0)                                                                         \
+	/* CF = bit b of a (IR_IMM or register, modulo the size); dst == a or IR_NONE for BT. a is \
+	 * IR_MEM only with b IR_IMM. size 2 or 4. */                                              \
+	X(BT, IRF_C, IRF_C, 0, 0)                                                                  \
+	X(BTS, IRF_C, IRF_C, 0, 0)                                                                 \
+	X(BTR, IRF_C, IRF_C, 0, 0)                                                                 \
+	X(BTC, IRF_C, IRF_C, 0, 0)                                                                 \
+	/* dst = index of a's lowest (highest) bit; unchanged if a is 0. size 4 only. */           \
+	X(BSF, IRF_ALL, IRF_ALL, 0, 0)                                                             \
+	X(BSR, IRF_ALL, IRF_ALL, 0, 0)                                                             \
+	X(BSWAP, 0, 0, 0, 0)                                                                       \
+	/* dst (size 1, register or IR_MEM) = cond ? 1 : 0 */                                      \
+	X(SETCC, 0, 0, 0, 0)                                                                       \
+	/* if cond: dst = a (register or IR_MEM; size 2 or 4) */                                   \
+	X(CMOV, 0, 0, 0, 0)                                                                        \
+	/* Exchanges two registers of the same size. */                                            \
+	X(XCHG, 0, 0, 0, 0)                                                                        \
+	/* CF */                                                                                   \
+	X(CLC, IRF_C, IRF_C, 0, 0)                                                                 \
+	X(STC, IRF_C, IRF_C, 0, 0)                                                                 \
+	X(CMC, IRF_C, IRF_C, IRF_C, 0)                                                             \
+	/* The interpreter's handler does the whole instruction, then the block goes on, or is     \
+	 * left if anything wants to be looked at. With REP: all its iterations. */                               \
+	X(CALLI, IRF_ALL, IRF_ALL, IRF_ALL, IRO_EXIT)                                              \
+	/* An x87 or SSE instruction that the back end does inline if it can, else as CALLI. */    \
+	X(FPU, IRF_ALL, IRF_ALL, IRF_ALL, IRO_EXIT)                                                \
+	X(SSE, IRF_ALL, IRF_ALL, IRF_ALL, IRO_EXIT)                                                \
+	/* If cond, goes on at guest address imm, else with the next op. */                        \
+	X(JCC, 0, 0, 0, IRO_EDGE)                                                                  \
+	/* If ECX is 0 (JZR; JNZR: is not), goes on at imm. */                                     \
+	X(JZR, 0, 0, 0, IRO_EDGE)                                                                  \
+	X(JNZR, 0, 0, 0, IRO_EDGE)                                                                 \
+	/* Ends: at imm; at what register or temporary a says; dst: enum ir_jump */                \
+	X(JMP, 0, 0, 0, IRO_EDGE | IRO_END)                                                        \
+	X(JMPR, 0, 0, 0, IRO_EDGE | IRO_END)                                                       \
+	/* Ends: the interpreter does this instruction. */                                         \
+	X(STEP, 0, 0, 0, IRO_EXIT | IRO_END)
+
+enum ir_opcode {
+#define X(name, may, sure, uses, props) IR_##name,
+	IR_OPS(X)
+#undef X
+		IR_N_OPS
+};
+
+/* Why an IR_JMP or IR_JMPR goes: what a return predictor wants to know. */
+enum ir_jump { IR_JUMP, IR_CALL, IR_RET };
+
+struct ir_op {
+	uint8_t op;   /* enum ir_opcode */
+	uint8_t size; /* 1, 2, 4 */
+	uint8_t dst, a, b;
+	uint8_t cond;  /* condition code 0..15 as in Jcc's opcode; source size of MOVZX, MOVSX */
+	uint8_t scale; /* 0..3 */
+	uint8_t seg;   /* IR_HOST: SEG_DS (flat) or SEG_FS, SEG_GS: their base is added */
+	uint8_t insn;  /* index of the guest instruction */
+	/* By opt.c: flags that this op defines and that are wanted afterwards: by ops of this
+	 * block; by whoever goes on when the block is left. */
+	uint8_t live_use, live_exit;
+	/* Of all flags, defined by whatever op before: wanted after this op. */
+	uint8_t after_use, after_exit;
+	uint32_t imm;
+};
+
+#define IR_MAX_INSNS 64
+#define IR_MAX_OPS   512
+
+struct ir_block {
+	uint32_t eip; /* of the first instruction */
+	uint32_t len; /* bytes of guest code */
+	unsigned n_insns, n_ops;
+	struct insn insn[IR_MAX_INSNS];
+	uint32_t insn_eip[IR_MAX_INSNS + 1]; /* the last: of what follows */
+	struct ir_op op[IR_MAX_OPS];
+	/* By opt.c */
+	bool entry_flags; /* something wants the flags as they were at the entry: an exit before
+			     they are all redefined, or a reader */
+};
+
+/* ---- ir.c ---- */
+extern const char *const ir_op_names[IR_N_OPS];
+/* Flags that op may define; that it surely defines; that it reads. */
+unsigned ir_defs(const struct ir_op *op);
+unsigned ir_kills(const struct ir_op *op);
+unsigned ir_uses(const struct ir_op *op);
+unsigned ir_props(const struct ir_op *op); /* IRO_* */
+unsigned ir_cond_flags(unsigned cond);
+/* One op as text, without a newline; returns as snprintf(). */
+int ir_op_text(const struct ir_op *op, char *buf, size_t len);
+/* Checks a block's form (the rules above); NULL if well, else what is wrong. For tests and
+ * debugging. */
+const char *ir_check(const struct ir_block *b);
+
+/* ---- front.c ---- */
+/*
+ * Fills in b from code, len bytes (at most to the end of its page) whose first one is at guest
+ * address eip; mode: DECODE_*, flat; segs: bit SEG_FS, bit SEG_GS set if that segment may be
+ * addressed by adding its base alone. Goes on through conditional jumps as long as the code is in
+ * one piece, up to max_insns (<= IR_MAX_INSNS). False: the first instruction does not lie within
+ * len bytes, or is one that only the interpreter can do (nothing to translate).
+ */
+bool front_translate(struct ir_block *b, const uint8_t *code, unsigned len, uint32_t eip,
+	unsigned mode, unsigned segs, unsigned max_insns);
+
+/* ---- opt.c ---- */
+/* Simplifies the block and fills in the annotations. */
+void ir_optimise(struct ir_block *b);
+
+#endif
