@@ -157,6 +157,20 @@ struct cpu {
 	uint32_t eflags;
 	uint16_t cc; /* flags.h */
 
+	/*
+	 * The translator's (tb.h). fl_desc: offset of the recipe of the arithmetic flags, 0: cc has
+	 * them; only while translated code runs is it another than 0.
+	 */
+	uint32_t fl_desc;
+	uint32_t fl_slot[8];
+	uint8_t fl_c;
+	uint32_t tcg_exit, tcg_target;
+	uint64_t tcg_tmp[4];
+	int64_t tcg_left;	  /* budget, as of the last exit */
+	uint64_t tcg_end;	  /* icount at which the budget is 0 */
+	uint32_t tcg_link_gen[2]; /* present generations of links: as icache's gen[] */
+	uint64_t tcg_gen;	  /* of the jump cache, in the upper half */
+
 	struct segment seg[6];
 	uint8_t cpl;  /* 3 in virtual-8086 mode, 0 in real mode */
 	bool code32;  /* CS.D (false in real and v86 mode unless the hidden part says so) */

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Translated blocks: what the back end (back_x86.c), the cache (tcache.c) and the engine (tcg.c)
+ * share. docs/translator.md has the picture.
+ *
+ * Registers while translated code runs: guest EAX ECX EDX EBX EBP ESI EDI in their 64-bit
+ * namesakes (upper halves 0), ESP in r12; r13 = cpu->run_tlb, r14 = cpu, r15 = budget; r8-r11 are
+ * free, rsp is the host's stack.
+ *
+ * Budget: when a block is entered, its whole number of instructions has been taken off r15, and
+ * r15 >= 0. So, before instruction k of a block of n, icount = tcg_end - r15 - (n - k).
+ */
+#ifndef DEJAVM_TB_H
+#define DEJAVM_TB_H
+
+#include "cpu.h"
+#include "ir.h"
+
+/*
+ * How to compute the arithmetic flags when somebody asks for them: the operation that defined them
+ * and where its operands are now. At every exit the translator knows one such recipe; where blocks
+ * meet, cpu->fl_desc has it.
+ */
+enum recipe_op {
+	RCP_CC,	   /* cpu->cc has them */
+	RCP_ENTRY, /* (within a block) cpu->fl_desc says */
+	RCP_ADD,   /* a: result, b: addend */
+	RCP_SUB,   /* a: result, b: subtrahend */
+	RCP_CMP,   /* a - b */
+	RCP_LOGIC, /* a: result */
+	RCP_TEST,  /* a & b */
+	RCP_INC,   /* a: result; CF is in cpu->fl_c */
+	RCP_DEC,
+	RCP_NEG, /* a: result */
+	RCP_ADC, /* a, b, c: both operands and the result */
+	RCP_SBB,
+	RCP_SHL, /* a: operand, b: count 0..31; 0: cpu->cc has them */
+	RCP_SHR,
+	RCP_SAR,
+	RCP_ROL, /* a: result; the flags other than CF and OF are in cpu->cc; b: count as above */
+	RCP_ROR,
+	RCP_SHLD, /* a: operand, b: count, c: the other operand */
+	RCP_SHRD,
+	RCP_IMUL, /* a, b: the factors */
+	RCP_MULX, /* a, b: low and high half of the product */
+	RCP_IMULX,
+	RCP_BT, /* CF is in cpu->fl_c, the others in cpu->cc */
+	RCP_N
+};
+
+/* Where an operand is: a guest register (enum ir_reg up to IR_BH, as size says), a cell of
+ * cpu->fl_slot[], or the recipe's imm. */
+#define RCP_SLOT(n) (16 + (n))
+#define RCP_N_SLOTS 8
+#define RCP_IMM	    32
+#define RCP_NO	    255
+
+struct recipe {
+	uint8_t op; /* enum recipe_op */
+	uint8_t size;
+	uint8_t a, b, c;
+	uint32_t imm;
+};
+
+/* Computes cpu->cc from r, with registers and cells of cpu; r->op is not RCP_ENTRY. */
+void recipe_eval(struct cpu *cpu, const struct recipe *r);
+
+/*
+ * What translated code says when it is left: cpu->tcg_exit, an offset of a struct in the metadata
+ * arena (tcache.h) with one of these in the low 3 bits.
+ */
+enum tcg_exit {
+	TCG_EXIT_DONE,	   /* (whole value 0) an instruction was executed; cpu has everything */
+	TCG_EXIT_STEP,	   /* struct tb_exit: the interpreter goes on at its instruction */
+	TCG_EXIT_EDGE,	   /* struct tb_edge: not linked */
+	TCG_EXIT_BUDGET,   /* struct tb_edge: r15 < 0 after the target's count was taken off */
+	TCG_EXIT_STALE,	   /* struct tb_edge: linked under a generation that is over */
+	TCG_EXIT_INDIRECT, /* struct tb_exit: goes on at cpu->tcg_target, which is not in the jump
+			      cache; r15 as at an edge that gives back nothing */
+	TCG_EXIT_HEAD,	   /* struct tb: entered by the jump cache, and r15 < 0 after its count */
+};
+
+struct tb_exit {
+	struct tb *tb;
+	uint32_t recipe; /* offset of a struct recipe in the arena; 0: cpu->fl_desc says */
+	uint16_t insn;	 /* index of the instruction */
+};
+
+/* A way from one block to a fixed address. */
+struct tb_edge {
+	struct tb *from, *to;	 /* to: NULL if not linked */
+	struct tb_edge *next_in; /* of to->in */
+	uint32_t target;	 /* guest address */
+	uint32_t recipe;	 /* as above */
+	uint32_t code, code_len; /* offset in the code cache: room for what back_link() writes */
+	uint32_t stub;		 /* out of line: TCG_EXIT_BUDGET, then TCG_EXIT_STALE */
+	uint16_t refund; /* instructions of from that were not executed when it leaves here */
+	bool other_page; /* target lies in another page than from */
+};
+
+#define TB_MAX_EDGES 24
+#define TB_MAX_EXITS (IR_MAX_INSNS + 8)
+
+/* key: KEY_* of icache.h, and: */
+#define KEY_FS_BIG 0x10u /* FS: limit 4 GiB - 1, readable and writable: only its base is added */
+#define KEY_GS_BIG 0x20u
+
+struct tb {
+	uint32_t eip, len; /* guest code: one piece of one page */
+	uint32_t page;	   /* identity of the page: CODE_PAGE_* of mmu.h */
+	uint16_t key;
+	uint16_t n_insns;
+	bool dead;	    /* written to, or flushed: not found, not linked to */
+	bool entry_flags;   /* wants the flags of the entry: back_link() */
+	uint8_t entry_regs; /* guest registers that it changes while it may want them; 0xff: it may
+			       leave without having redefined them */
+	uint32_t code, code_len;  /* offset of the block's code in the cache, bytes */
+	uint32_t entry, indirect; /* entry points: from edges; from the jump cache (takes the
+				     count off itself) */
+	uint16_t n_edges, n_exits;
+	struct tb_edge *edge;		  /* [n_edges] */
+	struct tb_exit *exit;		  /* [n_exits] */
+	struct insn *insn;		  /* [n_insns] */
+	uint32_t *insn_eip;		  /* [n_insns + 1] */
+	struct tb_edge *in;		  /* edges that lead here */
+	struct tb *hash_next, *page_next; /* tcache.c's */
+	uint64_t entered;		  /* by the engine, for -d stats */
+};
+
+/*
+ * The jump cache: translated code looks up targets of indirect jumps here. tag: guest address in
+ * the low half, cpu->tcg_gen in the upper.
+ */
+#define JUMP_CACHE_BITS 12
+struct jump_entry {
+	uint64_t tag;
+	const void *code; /* tb's indirect entry */
+};
+static inline unsigned jump_cache_index(uint32_t eip)
+{
+	return eip & ((1u << JUMP_CACHE_BITS) - 1);
+}
+
+/* ---- tcache.c: memory ---- */
+/*
+ * Code is written through one mapping and executed through another (W^X). Offsets count from the
+ * start of either. Metadata lie in an arena below 4 GiB of size, so that offsets are 32 bits;
+ * offset 0 is never used; allocations are multiples of 8 bytes, zeroed, and freed all at once with
+ * the region of the code they belong to.
+ */
+struct tcache_mem {
+	uint8_t *rw;
+	const uint8_t *rx;
+	uint8_t *meta;
+};
+
+/* ---- back_x86.c ---- */
+/* Emits the entry and exit code into [at, at + len) of the code cache. Returns bytes used. */
+size_t back_init(struct cpu *cpu, const struct tcache_mem *mem, uint32_t at, size_t len);
+/* Where tb_enter() enters, and what translated code calls: set by back_init(). */
+/*
+ * Emits ir's code at offset `at`, at most len bytes, filling in tb (code, entries, edges, exits;
+ * allocated by the caller: edge[TB_MAX_EDGES], exit[TB_MAX_EXITS]; n_* are set). alloc: metadata
+ * for recipes. Returns bytes used, or 0 if len was not enough.
+ */
+size_t back_emit(struct cpu *cpu, const struct tcache_mem *mem, const struct ir_block *ir,
+	struct tb *tb, uint32_t at, size_t len, void *(*alloc)(void *opaque, size_t len),
+	void *opaque);
+/*
+ * Makes e go on in `to` directly, under generation gen (0: for good, same page); e->to and to->in
+ * are the caller's to set. back_unlink(): makes it leave to the engine again.
+ */
+void back_link(struct cpu *cpu, const struct tcache_mem *mem, struct tb_edge *e,
+	const struct tb *to, uint32_t gen, bool global, void *(*alloc)(void *opaque, size_t len),
+	void *opaque);
+void back_unlink(struct cpu *cpu, const struct tcache_mem *mem, struct tb_edge *e);
+/*
+ * Runs translated code from tb's entry until it leaves. Before: cpu->gpr, cpu->fl_desc, cpu->cc
+ * valid, cpu->tcg_end set, and cpu->tcg_left = tcg_end - icount - tb->n_insns >= 0. After:
+ * cpu->gpr, cpu->tcg_left (r15), cpu->tcg_exit; eip, icount and flags are the engine's to compute
+ * from the exit, unless it is TCG_EXIT_DONE.
+ */
+void back_enter(struct cpu *cpu, const struct tcache_mem *mem, const struct tb *tb);
+
+/* ---- called by translated code (tcg.c) ---- */
+/*
+ * The inline path to memory did not do: lin is the address; kind: size | write << 4. Returns the
+ * host address, or 0: leave to the interpreter (TCG_EXIT_STEP). Must not raise.
+ */
+uint64_t tcg_host(struct cpu *cpu, uint32_t lin, uint32_t kind);
+/*
+ * Executes instruction x->insn of x->tb by its handler, with exact state: flags, eip and icount are
+ * computed before; cpu->tcg_left is r15, and is updated (REP). Returns 0 if the block may go on
+ * with the next instruction, else 1: the instruction is finished and counted (TCG_EXIT_DONE), eip
+ * set. May raise (longjmp to the engine's catch).
+ */
+uint64_t tcg_insn(struct cpu *cpu, const struct tb_exit *x);
+/* Computes cpu->cc from recipe (offset; 0: fl_desc) and sets fl_desc to RCP_CC. */
+void tcg_flags(struct cpu *cpu, uint32_t recipe);
+
+#endif
