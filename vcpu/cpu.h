@@ -142,6 +142,7 @@ struct icache;
 #define CPU_MTRR_FIXED 11
 
 struct tlb_entry;
+struct jump_entry;
 
 struct cpu {
 	union {
@@ -165,11 +166,13 @@ struct cpu {
 	uint32_t fl_slot[8];
 	uint8_t fl_c;
 	uint32_t tcg_exit, tcg_target;
-	uint64_t tcg_tmp[4];
 	int64_t tcg_left;	  /* budget, as of the last exit */
-	uint64_t tcg_end;	  /* icount at which the budget is 0 */
-	uint32_t tcg_link_gen[2]; /* present generations of links: as icache's gen[] */
 	uint64_t tcg_gen;	  /* of the jump cache, in the upper half */
+	uint32_t tcg_link_gen[2]; /* present generations of links: as icache's gen[] */
+	struct jump_entry *jump_cache;
+	uint64_t tcg_end; /* icount at which the budget is 0 */
+	uint64_t tcg_tmp[4];
+	void *tcg_tramp; /* back_tramp.c's */
 
 	struct segment seg[6];
 	uint8_t cpl;  /* 3 in virtual-8086 mode, 0 in real mode */

@@ -118,6 +118,9 @@ enum ir_reg {
 	X(BTS, IRF_C, IRF_C, 0, 0)                                                                 \
 	X(BTR, IRF_C, IRF_C, 0, 0)                                                                 \
 	X(BTC, IRF_C, IRF_C, 0, 0)                                                                 \
+	/* dst (a temporary) = a + ((b >> 5, signed) << 2): where BT with a register as its offset \
+	 * finds its bit; a may be IR_NONE. size 4 only; no flags. */                              \
+	X(BTADDR, 0, 0, 0, 0)                                                                      \
 	/* dst = index of a's lowest (highest) bit; unchanged if a is 0. size 4 only. */           \
 	X(BSF, IRF_ALL, IRF_ALL, 0, 0)                                                             \
 	X(BSR, IRF_ALL, IRF_ALL, 0, 0)                                                             \
@@ -177,6 +180,7 @@ struct ir_op {
 
 #define IR_MAX_INSNS 64
 #define IR_MAX_OPS   512
+#define IR_MAX_EDGES 24 /* ops with IRO_EDGE in a block */
 
 struct ir_block {
 	uint32_t eip; /* of the first instruction */
@@ -198,6 +202,13 @@ unsigned ir_kills(const struct ir_op *op);
 unsigned ir_uses(const struct ir_op *op);
 unsigned ir_props(const struct ir_op *op); /* IRO_* */
 unsigned ir_cond_flags(unsigned cond);
+/*
+ * Registers that op reads or may change: bit r of enum ir_reg up to IR_EDI (AH..BH count as EAX..
+ * EBX), IR_T0, IR_T1; bit IR_MEM: it reads or writes at h. What CALLI, FPU, SSE and STEP do is
+ * taken as everything. A narrow write reads its register too.
+ */
+unsigned ir_regs_read(const struct ir_op *op);
+unsigned ir_regs_written(const struct ir_op *op);
 /* One op as text, without a newline; returns as snprintf(). */
 int ir_op_text(const struct ir_op *op, char *buf, size_t len);
 /* Checks a block's form (the rules above); NULL if well, else what is wrong. For tests and

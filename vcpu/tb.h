@@ -49,11 +49,12 @@ enum recipe_op {
 };
 
 /* Where an operand is: a guest register (enum ir_reg up to IR_BH, as size says), a cell of
- * cpu->fl_slot[], or the recipe's imm. */
-#define RCP_SLOT(n) (16 + (n))
-#define RCP_N_SLOTS 8
-#define RCP_IMM	    32
-#define RCP_NO	    255
+ * cpu->fl_slot[] (its bits 8-15), or the recipe's imm. */
+#define RCP_SLOT(n)    (16 + (n))
+#define RCP_SLOT_HI(n) (24 + (n))
+#define RCP_N_SLOTS    8
+#define RCP_IMM	       40
+#define RCP_NO	       255
 
 struct recipe {
 	uint8_t op; /* enum recipe_op */
@@ -82,7 +83,8 @@ enum tcg_exit {
 
 struct tb_exit {
 	struct tb *tb;
-	uint32_t recipe; /* offset of a struct recipe in the arena; 0: cpu->fl_desc says */
+	uint32_t recipe; /* offset of a struct recipe in the arena, bit 0 set if cpu->fl_c
+			    has its CF; 0: cpu->fl_desc says */
 	uint16_t insn;	 /* index of the instruction */
 };
 
@@ -98,8 +100,8 @@ struct tb_edge {
 	bool other_page; /* target lies in another page than from */
 };
 
-#define TB_MAX_EDGES 24
-#define TB_MAX_EXITS (IR_MAX_INSNS + 8)
+#define TB_MAX_EDGES IR_MAX_EDGES
+#define TB_MAX_EXITS (2 * IR_MAX_INSNS)
 
 /* key: KEY_* of icache.h, and: */
 #define KEY_FS_BIG 0x10u /* FS: limit 4 GiB - 1, readable and writable: only its base is added */
@@ -157,11 +159,12 @@ struct tcache_mem {
 /* ---- back_x86.c ---- */
 /* Emits the entry and exit code into [at, at + len) of the code cache. Returns bytes used. */
 size_t back_init(struct cpu *cpu, const struct tcache_mem *mem, uint32_t at, size_t len);
-/* Where tb_enter() enters, and what translated code calls: set by back_init(). */
+void back_free(struct cpu *cpu);
 /*
  * Emits ir's code at offset `at`, at most len bytes, filling in tb (code, entries, edges, exits;
  * allocated by the caller: edge[TB_MAX_EDGES], exit[TB_MAX_EXITS]; n_* are set). alloc: metadata
- * for recipes. Returns bytes used, or 0 if len was not enough.
+ * for recipes. Returns bytes used, or 0 if len was not enough, or 1 if the block has too much in
+ * it: try again with half as many instructions.
  */
 size_t back_emit(struct cpu *cpu, const struct tcache_mem *mem, const struct ir_block *ir,
 	struct tb *tb, uint32_t at, size_t len, void *(*alloc)(void *opaque, size_t len),

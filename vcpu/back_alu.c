@@ -1,0 +1,660 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The x86-64 back end's ops with flags. Each does its work on the host's flags, and leaves the
+ * recipe that makes them again. Operands that the op destroys are kept in cells first, but only if
+ * somebody may ask for the flags.
+ */
+#include "back_int.h"
+
+#include "log.h"
+
+/* One op's operands. AH..BH cannot be encoded together with R8-R15: then they change places with
+ * AL..BL for the time of the op. */
+struct args {
+	unsigned size, dst, a, b;
+	bool keep;	  /* a recipe is wanted */
+	unsigned swapped; /* IR_EAX..IR_EBX, or IR_NONE */
+};
+
+static unsigned swap_name(unsigned r, unsigned pair)
+{
+	if (r == pair)
+		return pair + IR_AH;
+	return r == pair + IR_AH ? pair : r;
+}
+
+static void swap_pair(struct xasm *a, unsigned pair)
+{
+	x_rm(a, 1, 0x86, pair, x_r(X_AH + pair));
+}
+
+static bool needs_rex(unsigned r)
+{
+	return r == IR_MEM || r == IR_T0 || r == IR_T1;
+}
+
+/* saves: the op uses H_TMP or cells. */
+static struct args args_begin(struct back *k, bool saves)
+{
+	const struct ir_op *op = k->op;
+	struct args s = { op->size, op->dst, op->a, op->b, (op->live_use | op->live_exit) != 0,
+		IR_NONE };
+	unsigned hi = is_hi_byte(s.dst) ? s.dst : is_hi_byte(s.a) ? s.a : s.b;
+
+	if (s.size != 1 || !is_hi_byte(hi))
+		return s;
+	if (!saves && !needs_rex(s.dst) && !needs_rex(s.a) && !needs_rex(s.b))
+		return s;
+	s.swapped = whole_reg(hi);
+	s.dst = swap_name(s.dst, s.swapped);
+	s.a = swap_name(s.a, s.swapped);
+	s.b = swap_name(s.b, s.swapped);
+	swap_pair(&k->a, s.swapped);
+	return s;
+}
+
+static void args_end(struct back *k, const struct args *s)
+{
+	if (s->swapped != IR_NONE)
+		swap_pair(&k->a, s->swapped);
+}
+
+/* H_TMP = operand r; a narrow one is zero-extended. No flags. */
+static void load_tmp(struct back *k, unsigned size, unsigned r)
+{
+	if (r == IR_MEM && size < 4)
+		x_rm(&k->a, 4, X_0F | (size == 1 ? 0xb6 : 0xb7), H_TMP, x_m(H_PTR, 0));
+	else
+		x_mov_r_rm(&k->a, r == IR_MEM ? 4 : size == 1 ? 1 : 4, H_TMP, operand(r));
+}
+
+/* Keeps register r (H_TMP included) in a new cell; the present recipe's stay. No flags. */
+static unsigned keep_reg(struct back *k, unsigned size, unsigned host, unsigned also)
+{
+	unsigned slot = slot_alloc(k, also);
+
+	x_mov_rm_r(&k->a, size == 1 ? 1 : 4, slot_mem(slot), host);
+	return slot;
+}
+
+static void keep_operand(struct back *k, const struct args *s, unsigned r, unsigned slot)
+{
+	if (r == IR_MEM) {
+		load_tmp(k, s->size, r);
+		x_mov_rm_r(&k->a, 4, slot_mem(slot), H_TMP);
+	} else {
+		x_mov_rm_r(&k->a, s->size == 1 ? 1 : 4, slot_mem(slot), back_reg(r));
+	}
+}
+
+static enum x_alu alu_code(unsigned op)
+{
+	switch (op) {
+	case IR_ADD: return X_ADD;
+	case IR_OR: return X_OR;
+	case IR_ADC: return X_ADC;
+	case IR_SBB: return X_SBB;
+	case IR_AND: return X_AND;
+	case IR_SUB: return X_SUB;
+	case IR_XOR: return X_XOR;
+	default: return X_CMP;
+	}
+}
+
+static void alu_plain(struct back *k, const struct args *s)
+{
+	enum x_alu code = alu_code(k->op->op);
+
+	if (s->b == IR_IMM)
+		x_alu_rm_i(&k->a, s->size, code, operand(s->dst), k->op->imm);
+	else if (s->b == IR_MEM)
+		x_alu_r_rm(&k->a, s->size, code, back_reg(s->dst), operand(IR_MEM));
+	else
+		x_alu_rm_r(&k->a, s->size, code, operand(s->dst), back_reg(s->b));
+}
+
+static unsigned recipe_loc(unsigned r)
+{
+	return r == IR_IMM ? RCP_IMM : r;
+}
+
+/* A recipe cannot name temporaries: they do not outlive their instruction. */
+static bool is_lasting(unsigned r)
+{
+	return r == IR_IMM || is_guest(r);
+}
+
+static void alu_logic(struct back *k, const struct args *s)
+{
+	struct xasm *a = &k->a;
+	unsigned slot;
+
+	if (!s->keep || is_guest(s->dst)) {
+		alu_plain(k, s);
+		rcp_set(k, RCP_LOGIC, s->size, k->op->dst, RCP_NO, RCP_NO, 0, IRF_ALL & ~IRF_A);
+		return;
+	}
+	slot = slot_alloc(k, 0);
+	load_tmp(k, s->size, s->dst);
+	if (s->b == IR_IMM)
+		x_alu_rm_i(a, s->size, alu_code(k->op->op), x_r(H_TMP), k->op->imm);
+	else
+		x_alu_rm_r(a, s->size, alu_code(k->op->op), x_r(H_TMP), back_reg(s->b));
+	x_mov_rm_r(a, s->size, operand(s->dst), H_TMP);
+	x_mov_rm_r(a, 4, slot_mem(slot), H_TMP);
+	rcp_set(k, RCP_LOGIC, s->size, RCP_SLOT(slot), RCP_NO, RCP_NO, 0, IRF_ALL & ~IRF_A);
+}
+
+/* ADD, SUB: the result and the second operand tell the first one. */
+static void alu_sum(struct back *k, const struct args *s)
+{
+	enum recipe_op r = k->op->op == IR_ADD ? RCP_ADD : RCP_SUB;
+	enum x_alu code = alu_code(k->op->op);
+	unsigned loc_a = k->op->dst, loc_b = recipe_loc(k->op->b), slots = 0;
+	struct xasm *a = &k->a;
+
+	if (!s->keep) {
+		alu_plain(k, s);
+		rcp_set(k, r, s->size, IR_EAX, IR_EAX, RCP_NO, 0, IRF_ALL);
+		return;
+	}
+	if (s->b == IR_MEM) {
+		load_tmp(k, s->size, IR_MEM);
+		x_alu_rm_r(a, s->size, code, operand(s->dst), H_TMP);
+		loc_b = RCP_SLOT(keep_reg(k, 4, H_TMP, 0));
+	} else {
+		if (s->b != IR_IMM &&
+			(!is_lasting(s->b) || whole_reg(k->op->b) == whole_reg(k->op->dst))) {
+			unsigned slot = keep_reg(k, s->size, back_reg(s->b), 0);
+
+			slots = 1u << slot;
+			loc_b = RCP_SLOT(slot);
+		}
+		if (is_guest(s->dst)) {
+			alu_plain(k, s);
+		} else {
+			load_tmp(k, s->size, s->dst);
+			if (s->b == IR_IMM)
+				x_alu_rm_i(a, s->size, code, x_r(H_TMP), k->op->imm);
+			else
+				x_alu_rm_r(a, s->size, code, x_r(H_TMP), back_reg(s->b));
+			x_mov_rm_r(a, s->size, operand(s->dst), H_TMP);
+			loc_a = RCP_SLOT(keep_reg(k, 4, H_TMP, slots));
+		}
+	}
+	rcp_set(k, r, s->size, loc_a, loc_b, RCP_NO, k->op->imm, IRF_ALL);
+}
+
+/* ADC, SBB: both operands are kept, and the result. CF is in the host's flags already. */
+static void alu_carry(struct back *k, const struct args *s)
+{
+	enum recipe_op r = k->op->op == IR_ADC ? RCP_ADC : RCP_SBB;
+	unsigned slot_a, slot_b, loc_c = k->op->dst;
+
+	if (!s->keep) {
+		alu_plain(k, s);
+		rcp_set(k, RCP_ADD, s->size, IR_EAX, IR_EAX, RCP_NO, 0, IRF_ALL);
+		return;
+	}
+	slot_a = slot_alloc(k, 0);
+	slot_b = slot_alloc(k, 1u << slot_a);
+	keep_operand(k, s, s->a, slot_a);
+	if (s->b != IR_IMM)
+		keep_operand(k, s, s->b, slot_b);
+	alu_plain(k, s);
+	if (!is_guest(s->dst)) {
+		unsigned slot_c = slot_alloc(k, 1u << slot_a | 1u << slot_b);
+
+		keep_operand(k, s, s->dst, slot_c);
+		loc_c = RCP_SLOT(slot_c);
+	}
+	rcp_set(k, r, s->size, RCP_SLOT(slot_a), s->b == IR_IMM ? RCP_IMM : RCP_SLOT(slot_b), loc_c,
+		k->op->imm, IRF_ALL);
+}
+
+void emit_alu(struct back *k)
+{
+	unsigned op = k->op->op;
+	bool carry = op == IR_ADC || op == IR_SBB;
+	struct args s;
+
+	if (carry)
+		flags_to_host(k, IRF_C);
+	s = args_begin(k, (k->op->live_use | k->op->live_exit) &&
+				  (carry || whole_reg(k->op->dst) == whole_reg(k->op->b)));
+	if (carry)
+		alu_carry(k, &s);
+	else if (op == IR_ADD || op == IR_SUB)
+		alu_sum(k, &s);
+	else
+		alu_logic(k, &s);
+	args_end(k, &s);
+}
+
+void emit_cmp(struct back *k)
+{
+	const struct ir_op *op = k->op;
+	bool test = op->op == IR_TEST;
+	struct args s = args_begin(k, false);
+	unsigned loc[2] = { op->a, recipe_loc(op->b) }, r[2] = { s.a, s.b }, slots = 0;
+	struct xasm *a = &k->a;
+
+	for (unsigned i = 0; i < 2; i++) {
+		unsigned slot;
+
+		if (!s.keep || is_lasting(r[i]))
+			continue;
+		slot = slot_alloc(k, slots);
+		slots |= 1u << slot;
+		keep_operand(k, &s, r[i], slot);
+		loc[i] = RCP_SLOT(slot);
+	}
+	if (s.b == IR_IMM && test)
+		x_test_rm_i(a, s.size, operand(s.a), op->imm);
+	else if (s.b == IR_IMM)
+		x_alu_rm_i(a, s.size, X_CMP, operand(s.a), op->imm);
+	else if (test)
+		x_test_rm_r(a, s.size, operand(s.a == IR_MEM ? s.a : s.b),
+			back_reg(s.a == IR_MEM ? s.b : s.a));
+	else if (s.a == IR_MEM)
+		x_alu_rm_r(a, s.size, X_CMP, operand(IR_MEM), back_reg(s.b));
+	else
+		x_alu_r_rm(a, s.size, X_CMP, back_reg(s.a), operand(s.b));
+	rcp_set(k, test ? RCP_TEST : RCP_CMP, s.size, loc[0], loc[1], RCP_NO, op->imm,
+		test ? IRF_ALL & ~IRF_A : IRF_ALL);
+	args_end(k, &s);
+}
+
+static void unary_op(struct back *k, unsigned size, struct xrm rm)
+{
+	static const struct {
+		uint8_t opcode, digit;
+	} code[] = {
+		[IR_INC - IR_INC] = { 0xfe, 0 },
+		[IR_DEC - IR_INC] = { 0xfe, 1 },
+		[IR_NEG - IR_INC] = { 0xf6, 3 },
+		[IR_NOT - IR_INC] = { 0xf6, 2 },
+	};
+	unsigned i = k->op->op - IR_INC;
+
+	x_rm(&k->a, size, code[i].opcode + (size != 1), code[i].digit, rm);
+}
+
+void emit_unary(struct back *k)
+{
+	const struct ir_op *op = k->op;
+	bool step = op->op == IR_INC || op->op == IR_DEC, not = op->op == IR_NOT;
+	unsigned loc = op->dst, valid = IRF_ALL;
+	struct xasm *a = &k->a;
+	struct args s;
+
+	if (not )
+		rcp_clobber(k, op->dst);
+	/* CF stays: whoever wants the new flags may want it. */
+	if (step && ((op->after_exit | op->after_use) & IRF_C))
+		carry_to_cell(k);
+	s = args_begin(k, false);
+	if (!not &&s.keep && !is_guest(s.dst)) {
+		load_tmp(k, s.size, s.dst);
+		unary_op(k, s.size, x_r(H_TMP));
+		x_mov_rm_r(a, s.size, operand(s.dst), H_TMP);
+		loc = RCP_SLOT(keep_reg(k, 4, H_TMP, 0));
+	} else {
+		unary_op(k, s.size, operand(s.dst));
+	}
+	args_end(k, &s);
+	if (not )
+		return;
+	if (step)
+		valid = (IRF_ALL & ~IRF_C) | (k->host_valid & IRF_C);
+	if (step && !(op->live_use | op->live_exit)) {
+		/* Of the flags, CF at most is wanted. */
+		rcp_set(k, RCP_INC, s.size, is_guest(loc) ? loc : IR_EAX, RCP_NO, RCP_NO, 0,
+			valid & IRF_C);
+		return;
+	}
+	rcp_set(k,
+		op->op == IR_INC   ? RCP_INC
+		: op->op == IR_DEC ? RCP_DEC
+				   : RCP_NEG,
+		s.size, loc, RCP_NO, RCP_NO, 0, valid);
+}
+
+/* ---- shifts ---- */
+
+static bool is_double(unsigned op)
+{
+	return op == IR_SHLD || op == IR_SHRD;
+}
+
+static void shift_op(struct back *k, const struct args *s, struct xrm rm)
+{
+	static const uint8_t code[] = { X_SHL, X_SHR, X_SAR, X_ROL, X_ROR };
+	const struct ir_op *op = k->op;
+	struct xasm *a = &k->a;
+
+	if (is_double(op->op)) {
+		unsigned opcode = op->op == IR_SHLD ? 0xa4 : 0xac;
+
+		x_rm(a, 4, X_0F | (opcode + (op->b != IR_IMM)), back_reg(s->a), rm);
+		if (op->b == IR_IMM)
+			x_u8(a, op->imm);
+	} else if (op->b == IR_IMM) {
+		x_shift_i(a, s->size, code[op->op - IR_SHL], rm, op->imm);
+	} else {
+		x_shift_cl(a, s->size, code[op->op - IR_SHL], rm);
+	}
+}
+
+/* Which of the host's flags are ours after a shift: docs/undefined.md. */
+static unsigned shift_valid(const struct ir_op *op)
+{
+	unsigned valid = IRF_C | IRF_P | IRF_Z | IRF_S;
+
+	if (op->op == IR_ROL || op->op == IR_ROR)
+		valid = IRF_C;
+	if (op->b != IR_IMM)
+		return op->size == 4 ? valid : valid & ~IRF_C;
+	if (op->imm == 1)
+		return is_double(op->op) ? valid : valid | IRF_O;
+	return op->imm >= op->size * 8u ? valid & ~IRF_C : valid;
+}
+
+static enum recipe_op shift_recipe(unsigned op)
+{
+	switch (op) {
+	case IR_SHL: return RCP_SHL;
+	case IR_SHR: return RCP_SHR;
+	case IR_SAR: return RCP_SAR;
+	case IR_ROL: return RCP_ROL;
+	case IR_ROR: return RCP_ROR;
+	case IR_SHLD: return RCP_SHLD;
+	default: return RCP_SHRD;
+	}
+}
+
+/* Nobody asks for its flags, nor (if the count may be 0) for those before it. */
+static void shift_quiet(struct back *k)
+{
+	const struct ir_op *op = k->op;
+	struct args s = args_begin(k, false);
+
+	if (op->size == 4 && op->b == IR_ECX && is_guest(op->dst) && k->bmi2 && op->op <= IR_SAR) {
+		static const uint8_t code[] = { X_SHLX, X_SHRX, X_SARX };
+
+		x_shiftx(&k->a, code[op->op - IR_SHL], back_reg(op->dst), back_reg(op->dst), X_RCX);
+		return;
+	}
+	shift_op(k, &s, operand(s.dst));
+	args_end(k, &s);
+	k->host_valid = 0;
+}
+
+/*
+ * By CL: a count of 0 changes no flag. Then, out of line, the flags as they were go to cpu->cc,
+ * where the recipe of this shift finds them.
+ */
+static void shift_by_cl(struct back *k)
+{
+	const struct ir_op *op = k->op;
+	unsigned slot_a = slot_alloc(k, 0), slot_b = slot_alloc(k, 1u << slot_a), loc_c = RCP_NO;
+	unsigned valid = shift_valid(op), loc_a = RCP_SLOT(slot_a);
+	struct xasm *a = &k->a;
+	struct cold *c;
+	struct args s;
+
+	x_test_rm_i(a, 1, x_r(X_RCX), 31);
+	c = cold_add(k, COLD_SHIFT, x_jcc(a, X_E));
+	if (!c)
+		return;
+	if (k->rcp.op == RCP_ENTRY)
+		k->entry_used = true;
+	c->id = k->rcp.op == RCP_CC ? 0 : rcp_store(k);
+	c->load = op->live_use != 0;
+	c->is_cc = k->rcp.op == RCP_CC;
+	c->back = a->p;
+	/* From here on both ways do the same. */
+	x_mov_rm_r(a, 4, slot_mem(slot_b), X_RCX);
+	s = args_begin(k, true);
+	if (op->op == IR_ROL || op->op == IR_ROR)
+		slot_a = 0; /* by the result */
+	else
+		keep_operand(k, &s, s.dst, slot_a);
+	if (is_double(op->op)) {
+		unsigned slot_c = slot_alloc(k, 1u << slot_a | 1u << slot_b);
+
+		keep_operand(k, &s, s.a, slot_c);
+		loc_c = RCP_SLOT(slot_c);
+	}
+	if (!is_guest(s.dst)) {
+		load_tmp(k, s.size, s.dst);
+		shift_op(k, &s, x_r(H_TMP));
+		x_mov_rm_r(a, s.size, operand(s.dst), H_TMP);
+	} else {
+		shift_op(k, &s, operand(s.dst));
+	}
+	if (op->op == IR_ROL || op->op == IR_ROR) {
+		unsigned slot = slot_alloc(k, 1u << slot_b);
+
+		keep_operand(k, &s, s.dst, slot);
+		loc_a = RCP_SLOT(slot);
+	}
+	args_end(k, &s);
+	rcp_set(k, shift_recipe(op->op), s.size, loc_a, RCP_SLOT(slot_b), loc_c, 0, valid);
+}
+
+void emit_shift(struct back *k)
+{
+	const struct ir_op *op = k->op;
+	bool rotate = op->op == IR_ROL || op->op == IR_ROR;
+	unsigned after = op->after_use | op->after_exit, slot_a, loc_a, loc_c = RCP_NO;
+	struct xasm *a = &k->a;
+	struct args s;
+
+	if (!(op->live_use | op->live_exit)) {
+		rcp_clobber(k, op->dst);
+		shift_quiet(k);
+		return;
+	}
+	if (op->b == IR_ECX) {
+		/* shifting ECX itself by CL: the recipe takes what it needs before */
+		if (rotate && k->rcp.op != RCP_CC && (after & ~(unsigned)IRF_CO))
+			flags_to_cc(k);
+		shift_by_cl(k);
+		return;
+	}
+	if (rotate && (after & ~(unsigned)IRF_CO))
+		flags_to_cc(k);
+	s = args_begin(k, true);
+	slot_a = slot_alloc(k, 0);
+	loc_a = RCP_SLOT(slot_a);
+	if (!rotate)
+		keep_operand(k, &s, s.dst, slot_a);
+	if (is_double(op->op)) {
+		unsigned slot_c = slot_alloc(k, 1u << slot_a);
+
+		keep_operand(k, &s, s.a, slot_c);
+		loc_c = RCP_SLOT(slot_c);
+	}
+	if (!is_guest(s.dst)) {
+		load_tmp(k, s.size, s.dst);
+		shift_op(k, &s, x_r(H_TMP));
+		x_mov_rm_r(a, s.size, operand(s.dst), H_TMP);
+		if (rotate)
+			x_mov_rm_r(a, 4, slot_mem(slot_a), H_TMP);
+	} else {
+		shift_op(k, &s, operand(s.dst));
+		if (rotate)
+			loc_a = op->dst;
+	}
+	args_end(k, &s);
+	rcp_set(k, shift_recipe(op->op), s.size, loc_a, RCP_IMM, loc_c, op->imm, shift_valid(op));
+}
+
+/* ---- multiplication, division ---- */
+
+void emit_mul(struct back *k)
+{
+	const struct ir_op *op = k->op;
+	bool keep = (op->live_use | op->live_exit) != 0;
+	unsigned slot_a, slot_b, loc_a = op->a, loc_b = recipe_loc(op->b);
+	struct args s = { op->size, op->dst, op->a, op->b, keep, IR_NONE };
+	struct xasm *a = &k->a;
+
+	if (op->op != IR_IMUL) {
+		x_rm(a, 4, 0xf7, op->op == IR_MULX ? 4 : 5, operand(op->a));
+		rcp_set(k, op->op == IR_MULX ? RCP_MULX : RCP_IMULX, 4, IR_EAX, IR_EDX, RCP_NO, 0,
+			IRF_CO);
+		return;
+	}
+	slot_a = slot_alloc(k, 0);
+	slot_b = slot_alloc(k, 1u << slot_a);
+	if (keep && (!is_lasting(op->a) || op->a == op->dst)) {
+		keep_operand(k, &s, op->a, slot_a);
+		loc_a = RCP_SLOT(slot_a);
+	}
+	if (keep && op->b != IR_IMM && (!is_lasting(op->b) || op->b == op->dst)) {
+		keep_operand(k, &s, op->b, slot_b);
+		loc_b = RCP_SLOT(slot_b);
+	}
+	if (op->b == IR_IMM) {
+		bool small = (uint32_t)(int8_t)op->imm == op->imm;
+
+		x_rm(a, op->size, small ? 0x6b : 0x69, back_reg(op->dst), operand(op->a));
+		x_imm(a, small ? 1 : op->size, op->imm);
+	} else {
+		x_rm(a, op->size, X_0F | 0xaf, back_reg(op->dst), operand(op->b));
+	}
+	rcp_set(k, RCP_IMUL, op->size, loc_a, loc_b, RCP_NO, op->imm, IRF_CO);
+}
+
+/*
+ * Leaves to the interpreter for whatever may be #DE. IDIV is done here only if the dividend has 32
+ * bits, and the divisor is neither 0 nor -1: that is all that compilers emit.
+ */
+void emit_div(struct back *k)
+{
+	const struct ir_op *op = k->op;
+	uint32_t id = exit_id(k);
+	struct xasm *a = &k->a;
+	struct cold *c;
+
+	x_mov_r_rm(a, 4, H_TMP, operand(op->a));
+	if (op->op == IR_DIV) {
+		x_alu_rm_r(a, 4, X_CMP, x_r(X_RDX), H_TMP);
+		c = cold_add(k, COLD_STEP, x_jcc(a, X_AE));
+	} else {
+		x_mov_r_rm(a, 4, H_PTR, x_r(X_RAX));
+		x_shift_i(a, 4, X_SAR, x_r(H_PTR), 31);
+		x_alu_rm_r(a, 4, X_CMP, x_r(H_PTR), X_RDX);
+		c = cold_add(k, COLD_STEP, x_jcc(a, X_NE));
+		x_lea(a, 4, H_PTR, x_m(H_TMP, 1));
+		x_alu_rm_i(a, 4, X_CMP, x_r(H_PTR), 1);
+		if (c)
+			c->jump2 = x_jcc(a, X_BE);
+	}
+	if (!c)
+		return;
+	c->id = id;
+	rcp_clobber(k, IR_EAX);
+	rcp_clobber(k, IR_EDX);
+	x_rm(a, 4, 0xf7, op->op == IR_DIV ? 6 : 7, x_r(H_TMP));
+	k->host_valid = 0;
+}
+
+/* ---- bits ---- */
+
+static void bit_op(struct back *k)
+{
+	const struct ir_op *op = k->op;
+	unsigned digit = 4 + (op->op - IR_BT);
+	struct xasm *a = &k->a;
+
+	if (op->b == IR_IMM) {
+		x_rm(a, op->size, X_0F | 0xba, digit, operand(op->a));
+		x_u8(a, op->imm & (op->size * 8u - 1));
+	} else {
+		x_rm(a, op->size, X_0F | 0x83 | digit << 3, back_reg(op->b), operand(op->a));
+	}
+}
+
+static void scan_op(struct back *k)
+{
+	const struct ir_op *op = k->op;
+	bool keep = (op->live_use | op->live_exit) != 0;
+	struct args s = { 4, op->dst, op->a, op->b, keep, IR_NONE };
+	unsigned loc = op->a;
+	struct xasm *a = &k->a;
+
+	if (keep && (!is_guest(op->a) || op->a == op->dst)) {
+		unsigned slot = slot_alloc(k, 0);
+
+		keep_operand(k, &s, op->a, slot);
+		loc = RCP_SLOT(slot);
+	}
+	x_rm(a, 4, X_0F | (op->op == IR_BSF ? 0xbc : 0xbd), H_TMP, operand(op->a));
+	x_rm(a, 4, X_0F | 0x40 | X_NE, back_reg(op->dst), x_r(H_TMP));
+	rcp_set(k, RCP_LOGIC, 4, loc, RCP_NO, RCP_NO, 0, IRF_Z);
+}
+
+void emit_bit(struct back *k)
+{
+	const struct ir_op *op = k->op;
+	unsigned after = op->after_use | op->after_exit;
+
+	if (op->op == IR_BSF || op->op == IR_BSR) {
+		scan_op(k);
+		return;
+	}
+	if (after & ~IRF_C)
+		flags_to_cc(k);
+	bit_op(k);
+	if (after & IRF_C) {
+		x_rm(&k->a, 1, X_0F | 0x90 | X_B, 0, CPU_MEM(fl_c));
+		rcp_set(k, RCP_BT, 4, RCP_NO, RCP_NO, RCP_NO, 0, IRF_C);
+	} else {
+		k->host_valid = 0;
+	}
+}
+
+void emit_carry(struct back *k)
+{
+	const struct ir_op *op = k->op;
+	unsigned after = op->after_use | op->after_exit;
+	struct xasm *a = &k->a;
+
+	if (op->op == IR_CMC)
+		carry_to_cell(k);
+	if (after & ~IRF_C) {
+		uint8_t cell = k->cell_valid;
+
+		flags_to_cc(k);
+		k->cell_valid = cell;
+	}
+	if (op->op == IR_CMC)
+		x_alu_rm_i(a, 1, X_XOR, CPU_MEM(fl_c), 1);
+	else
+		x_mov_rm_i(a, 1, CPU_MEM(fl_c), op->op == IR_STC);
+	rcp_set(k, RCP_BT, 4, RCP_NO, RCP_NO, RCP_NO, 0, 0);
+}
+
+void emit_setcc(struct back *k)
+{
+	const struct ir_op *op = k->op;
+	struct args s;
+
+	flags_to_host(k, ir_cond_flags(op->cond));
+	rcp_clobber(k, op->dst);
+	s = args_begin(k, false);
+	x_rm(&k->a, 1, X_0F | 0x90 | op->cond, 0, operand(s.dst));
+	args_end(k, &s);
+}
+
+void emit_cmov(struct back *k)
+{
+	const struct ir_op *op = k->op;
+
+	flags_to_host(k, ir_cond_flags(op->cond));
+	rcp_clobber(k, op->dst);
+	x_rm(&k->a, op->size, X_0F | 0x40 | op->cond, back_reg(op->dst), operand(op->a));
+}

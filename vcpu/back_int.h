@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the files of the x86-64 back end share: back_x86.c (blocks), back_alu.c (operations with
+ * flags), back_flags.c (recipes), back_tramp.c (entry, exits, links). */
+#ifndef DEJAVM_BACK_INT_H
+#define DEJAVM_BACK_INT_H
+
+#include "asm_x86.h"
+#include "tb.h"
+
+/* Host registers of the guest's and of ours: tb.h */
+#define H_ESP	 X_R12
+#define H_TLB	 X_R13
+#define H_CPU	 X_R14
+#define H_BUDGET X_R15
+#define H_PTR	 X_R8 /* h */
+#define H_TMP	 X_R9 /* within one op */
+#define H_T0	 X_R10
+#define H_T1	 X_R11
+
+#define CPU_OFF(member) ((int32_t)offsetof(struct cpu, member))
+#define CPU_MEM(member) x_m(H_CPU, CPU_OFF(member))
+
+/* Offset of the write entries in a pair of fast tables (mem.h). */
+#define TLB_WRITE_OFF ((int32_t)(8u << 20))
+
+/* What translated code calls and jumps to, as offsets in the code cache. */
+struct back_tramp {
+	uint32_t enter;
+	uint32_t exit;	/* tcg_exit is set: spill, leave */
+	uint32_t host;	/* call: lin in r8d, kind in r9d; gives h in r8 or leaves */
+	uint32_t insn;	/* call: tcg_exit is an offset of a struct tb_exit */
+	uint32_t flags; /* call: recipe's offset in r9d; then cpu->cc is valid */
+	uint32_t end;
+};
+
+/* A jump from the main line to code that is emitted after it. */
+struct cold {
+	uint8_t *jump;	/* displacement */
+	uint8_t *jump2; /* another one, or NULL */
+	uint8_t *back;	/* where it returns to */
+	const struct ir_op *op;
+	uint32_t id; /* exit or recipe */
+	enum { COLD_HOST, COLD_STEP, COLD_SHIFT, COLD_CARRY, COLD_INDIRECT } kind;
+	uint8_t slot_a, slot_b;
+	bool load;  /* COLD_SHIFT: flags are wanted in the host's */
+	bool is_cc; /* COLD_SHIFT: cpu->cc has them already */
+};
+#define MAX_COLD 256
+
+/* Of each of an edge's two stubs. */
+#define BACK_STUB_LEN 13
+
+struct back {
+	struct xasm a;
+	struct cpu *cpu;
+	const struct tcache_mem *mem;
+	const struct ir_block *ir;
+	struct tb *tb;
+	void *(*alloc)(void *opaque, size_t len);
+	void *opaque;
+	const struct ir_op *op; /* in work */
+
+	/* The flags at this point (tb.h): how to compute them; which of the host's flags are the
+	 * guest's; whether cpu->fl_c is CF. */
+	struct recipe rcp;
+	uint32_t rcp_id; /* 0: not stored yet (or RCP_ENTRY) */
+	uint8_t host_valid;
+	bool cell_valid;
+	uint32_t cc_id;	 /* a stored RCP_CC */
+	bool entry_used; /* RCP_ENTRY was asked for */
+
+	struct tb_exit *exit; /* of the present instruction and recipe, or NULL */
+	struct cold cold[MAX_COLD];
+	unsigned n_cold;
+	bool too_big;
+	bool bmi2; /* the host has SHLX and friends */
+};
+
+static inline struct back_tramp *back_tramp(const struct cpu *cpu)
+{
+	return (struct back_tramp *)cpu->tcg_tramp;
+}
+
+static inline uint32_t meta_off(const struct back *k, const void *p)
+{
+	return (uint32_t)((const uint8_t *)p - k->mem->meta);
+}
+
+/* Host register of a guest register, temporary, or AH..BH. */
+unsigned back_reg(unsigned ir_reg);
+static inline bool is_hi_byte(unsigned r)
+{
+	return r >= IR_AH && r <= IR_BH;
+}
+static inline bool is_guest(unsigned r)
+{
+	return r <= IR_BH;
+}
+/* The guest register that r is (a part of). */
+static inline unsigned whole_reg(unsigned r)
+{
+	return is_hi_byte(r) ? r - IR_AH : r;
+}
+static inline struct xrm slot_mem(unsigned slot)
+{
+	return x_m(H_CPU, CPU_OFF(fl_slot) + 4 * (int32_t)slot);
+}
+
+/* ---- back_flags.c ---- */
+/* Offset of the present recipe, stored now if need be; 0: RCP_ENTRY. */
+uint32_t rcp_store(struct back *k);
+void rcp_set(struct back *k, enum recipe_op op, unsigned size, unsigned a, unsigned b, unsigned c,
+	uint32_t imm, unsigned host_valid);
+/* The guest register r is about to change, and the recipe stays in force: saves what it needs. */
+void rcp_clobber(struct back *k, unsigned r);
+/* A cell that the present recipe does not use, nor is one of `also` (a set of bits). */
+unsigned slot_alloc(const struct back *k, unsigned also);
+/* The flags of `mask` are in the host's flags afterwards. */
+void flags_to_host(struct back *k, unsigned mask);
+/* cpu->cc has all flags afterwards, and the recipe is RCP_CC. The host's flags are lost. */
+void flags_to_cc(struct back *k);
+/* cpu->fl_c has CF afterwards. The host's flags may be lost. */
+void carry_to_cell(struct back *k);
+/* Loads the host's flags from cpu->cc. */
+void load_cc(struct xasm *a);
+void call_flags(struct back *k, uint32_t id);
+
+/* ---- back_alu.c ---- */
+void emit_alu(struct back *k);	 /* ADD..XOR, ADC, SBB */
+void emit_cmp(struct back *k);	 /* CMP, TEST */
+void emit_unary(struct back *k); /* INC, DEC, NEG, NOT */
+void emit_shift(struct back *k); /* SHL SHR SAR ROL ROR SHLD SHRD */
+void emit_mul(struct back *k);	 /* IMUL MULX IMULX */
+void emit_div(struct back *k);
+void emit_bit(struct back *k);	 /* BT.. BSF BSR */
+void emit_carry(struct back *k); /* CLC STC CMC */
+void emit_setcc(struct back *k);
+void emit_cmov(struct back *k);
+
+/* ---- back_x86.c ---- */
+struct cold *cold_add(struct back *k, unsigned kind, uint8_t *jump);
+/* The exit to the interpreter at the present instruction. */
+uint32_t exit_id(struct back *k);
+/* As x_rm's operand: a register, or IR_MEM. */
+struct xrm operand(unsigned r);
+
+#endif

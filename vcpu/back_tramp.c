@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The x86-64 back end's ways between C and translated code, and the links between blocks.
+ *
+ * In translated code the stack pointer is a multiple of 16, as C wants it at a call.
+ */
+#include "back_int.h"
+
+#include <stdlib.h>
+
+#include "log.h"
+
+static const uint8_t saved[] = { X_RBX, X_RBP, X_R12, X_R13, X_R14, X_R15 };
+
+static void push(struct xasm *a, unsigned r)
+{
+	if (r & 8)
+		x_u8(a, 0x41);
+	x_u8(a, 0x50 | (r & 7));
+}
+
+static void pop(struct xasm *a, unsigned r)
+{
+	if (r & 8)
+		x_u8(a, 0x41);
+	x_u8(a, 0x58 | (r & 7));
+}
+
+static struct xrm gpr_mem(unsigned i)
+{
+	return x_m(H_CPU, CPU_OFF(gpr) + 4 * (int32_t)i);
+}
+
+static void spill(struct xasm *a)
+{
+	for (unsigned i = 0; i < 8; i++)
+		x_mov_rm_r(a, 4, gpr_mem(i), back_reg(i));
+	x_mov_rm_r(a, 8, CPU_MEM(tcg_left), H_BUDGET);
+}
+
+static void reload(struct xasm *a)
+{
+	for (unsigned i = 0; i < 8; i++)
+		x_mov_r_rm(a, 4, back_reg(i), gpr_mem(i));
+}
+
+/* Those that a C function may change. */
+static void reload_volatile(struct xasm *a)
+{
+	for (unsigned i = 0; i < 8; i++)
+		if (i != IR_EBX && i != IR_ESP && i != IR_EBP)
+			x_mov_r_rm(a, 4, back_reg(i), gpr_mem(i));
+}
+
+static void call_c(struct xasm *a, void *fn)
+{
+	x_mov_r_i64(a, X_RAX, (uint64_t)(uintptr_t)fn);
+	x_rm(a, 4, 0xff, 2, x_r(X_RAX));
+}
+
+static void stack_add(struct xasm *a, int n)
+{
+	x_alu_rm_i(a, 8, X_ADD, x_r(X_RSP), (uint32_t)n);
+}
+
+/* void enter(cpu, code) */
+static void make_enter(struct xasm *a)
+{
+	for (unsigned i = 0; i < sizeof(saved); i++)
+		push(a, saved[i]);
+	stack_add(a, -8);
+	x_mov_r_rm(a, 8, H_CPU, x_r(X_RDI));
+	x_mov_r_rm(a, 8, H_TMP, x_r(X_RSI));
+	x_mov_r_rm(a, 8, H_TLB, CPU_MEM(run_tlb));
+	x_mov_r_rm(a, 8, H_BUDGET, CPU_MEM(tcg_left));
+	reload(a);
+	x_rm(a, 4, 0xff, 4, x_r(H_TMP));
+}
+
+static void make_exit(struct xasm *a, uint8_t **spilled)
+{
+	spill(a);
+	*spilled = a->p;
+	stack_add(a, 8);
+	for (unsigned i = sizeof(saved); i-- > 0;)
+		pop(a, saved[i]);
+	x_u8(a, 0xc3);
+}
+
+static void make_host(struct xasm *a, const uint8_t *spilled)
+{
+	uint8_t *fail, *at;
+
+	spill(a);
+	x_mov_rm_r(a, 8, CPU_MEM(tcg_tmp[0]), H_T0);
+	x_mov_rm_r(a, 8, CPU_MEM(tcg_tmp[1]), H_T1);
+	x_mov_r_rm(a, 8, X_RDI, x_r(H_CPU));
+	x_mov_r_rm(a, 4, X_RSI, x_r(H_PTR));
+	x_mov_r_rm(a, 4, X_RDX, x_r(H_TMP));
+	stack_add(a, -8);
+	call_c(a, (void *)(uintptr_t)tcg_host);
+	stack_add(a, 8);
+	x_test_rm_r(a, 8, x_r(X_RAX), X_RAX);
+	fail = x_jcc(a, X_E);
+	x_mov_r_rm(a, 8, H_PTR, x_r(X_RAX));
+	reload_volatile(a);
+	x_mov_r_rm(a, 8, H_T0, CPU_MEM(tcg_tmp[0]));
+	x_mov_r_rm(a, 8, H_T1, CPU_MEM(tcg_tmp[1]));
+	x_u8(a, 0xc3);
+	x_here(a, fail);
+	stack_add(a, 8);
+	at = x_jmp(a);
+	x_to(a, at, spilled);
+}
+
+static void make_insn(struct xasm *a, const struct tcache_mem *mem, const uint8_t *spilled)
+{
+	uint8_t *done, *at;
+
+	spill(a);
+	x_mov_r_rm(a, 8, X_RDI, x_r(H_CPU));
+	x_mov_r_rm(a, 4, X_RAX, CPU_MEM(tcg_exit));
+	x_mov_r_i64(a, X_RSI, (uint64_t)(uintptr_t)mem->meta);
+	x_alu_rm_r(a, 8, X_ADD, x_r(X_RSI), X_RAX);
+	stack_add(a, -8);
+	call_c(a, (void *)(uintptr_t)tcg_insn);
+	stack_add(a, 8);
+	x_test_rm_r(a, 4, x_r(X_RAX), X_RAX);
+	done = x_jcc(a, X_NE);
+	x_mov_r_rm(a, 8, H_BUDGET, CPU_MEM(tcg_left));
+	reload(a);
+	x_u8(a, 0xc3);
+	x_here(a, done);
+	x_mov_rm_i(a, 4, CPU_MEM(tcg_exit), TCG_EXIT_DONE);
+	stack_add(a, 8);
+	at = x_jmp(a);
+	x_to(a, at, spilled);
+}
+
+static void make_flags(struct xasm *a)
+{
+	spill(a);
+	x_mov_rm_r(a, 8, CPU_MEM(tcg_tmp[0]), H_T0);
+	x_mov_rm_r(a, 8, CPU_MEM(tcg_tmp[1]), H_T1);
+	x_mov_rm_r(a, 8, CPU_MEM(tcg_tmp[2]), H_PTR);
+	x_mov_r_rm(a, 8, X_RDI, x_r(H_CPU));
+	x_mov_r_rm(a, 4, X_RSI, x_r(H_TMP));
+	stack_add(a, -8);
+	call_c(a, (void *)(uintptr_t)tcg_flags);
+	stack_add(a, 8);
+	reload_volatile(a);
+	x_mov_r_rm(a, 8, H_T0, CPU_MEM(tcg_tmp[0]));
+	x_mov_r_rm(a, 8, H_T1, CPU_MEM(tcg_tmp[1]));
+	x_mov_r_rm(a, 8, H_PTR, CPU_MEM(tcg_tmp[2]));
+	x_u8(a, 0xc3);
+}
+
+size_t back_init(struct cpu *cpu, const struct tcache_mem *mem, uint32_t at, size_t len)
+{
+	struct xasm a = { mem->rw + at, mem->rw + at, mem->rw + at + len, false };
+	struct back_tramp *t = calloc(1, sizeof(*t));
+	uint8_t *spilled;
+
+	must(t != NULL);
+	cpu->tcg_tramp = t;
+	t->enter = (uint32_t)(a.p - mem->rw);
+	make_enter(&a);
+	t->exit = (uint32_t)(a.p - mem->rw);
+	make_exit(&a, &spilled);
+	t->host = (uint32_t)(a.p - mem->rw);
+	make_host(&a, spilled);
+	t->insn = (uint32_t)(a.p - mem->rw);
+	make_insn(&a, mem, spilled);
+	t->flags = (uint32_t)(a.p - mem->rw);
+	make_flags(&a);
+	must(!x_overflowed(&a));
+	t->end = (uint32_t)(a.p - mem->rw);
+	return (size_t)(a.p - a.start);
+}
+
+void back_free(struct cpu *cpu)
+{
+	free(cpu->tcg_tramp);
+	cpu->tcg_tramp = NULL;
+}
+
+void back_enter(struct cpu *cpu, const struct tcache_mem *mem, const struct tb *tb)
+{
+	union {
+		const uint8_t *code;
+		void (*fn)(struct cpu *cpu, const void *code);
+	} enter = { .code = mem->rx + back_tramp(cpu)->enter };
+
+	enter.fn(cpu, mem->rx + tb->entry);
+}
+
+/* ---- links ---- */
+
+static bool loc_in(unsigned loc, unsigned regs)
+{
+	return is_guest(loc) && (regs >> whole_reg(loc) & 1);
+}
+
+static unsigned recipe_slots(const struct recipe *r)
+{
+	const uint8_t loc[3] = { r->a, r->b, r->c };
+	unsigned used = 0;
+
+	for (unsigned i = 0; i < 3; i++)
+		if (loc[i] >= RCP_SLOT(0) && loc[i] < RCP_SLOT_HI(RCP_N_SLOTS))
+			used |= 1u << ((loc[i] - RCP_SLOT(0)) % RCP_N_SLOTS);
+	return used;
+}
+
+/* Moves what r takes from guest registers of the set `regs` into cells. True: r has changed. */
+static bool recipe_save(struct xasm *a, struct recipe *r, unsigned regs)
+{
+	uint8_t *loc[3] = { &r->a, &r->b, &r->c };
+	bool any = false;
+
+	for (unsigned i = 0; i < 3; i++) {
+		unsigned reg = whole_reg(*loc[i]), slot;
+
+		if (!loc_in(*loc[i], regs))
+			continue;
+		slot = (unsigned)__builtin_ctz(~recipe_slots(r));
+		x_mov_rm_r(a, 4, slot_mem(slot), back_reg(reg));
+		for (unsigned j = i; j < 3; j++)
+			if (loc_in(*loc[j], 1u << reg))
+				*loc[j] = (uint8_t)(is_hi_byte(*loc[j]) ? RCP_SLOT_HI(slot)
+									: RCP_SLOT(slot));
+		any = true;
+	}
+	return any;
+}
+
+/* The target asks cpu->fl_desc for flags. */
+static bool link_desc(struct xasm *a, const struct tcache_mem *mem, const struct tb_edge *e,
+	const struct tb *to, void *(*alloc)(void *opaque, size_t len), void *opaque)
+{
+	uint32_t desc = e->recipe;
+	struct recipe r;
+
+	if (!desc)
+		return true;
+	memcpy(&r, mem->meta + (desc & ~7u), sizeof(r));
+	if (recipe_save(a, &r, to->entry_regs)) {
+		struct recipe *copy = alloc(opaque, sizeof(r));
+
+		if (!copy)
+			return false;
+		*copy = r;
+		desc = (uint32_t)((uint8_t *)copy - mem->meta) | (desc & 1);
+	}
+	x_mov_rm_i(a, 4, CPU_MEM(fl_desc), r.op == RCP_CC ? 0 : desc);
+	return true;
+}
+
+void back_link(struct cpu *cpu, const struct tcache_mem *mem, struct tb_edge *e,
+	const struct tb *to, uint32_t gen, bool global, void *(*alloc)(void *opaque, size_t len),
+	void *opaque)
+{
+	uint8_t *code = mem->rw + e->code, *at;
+	struct xasm a = { code, code, code + e->code_len, false };
+	const uint8_t *stub = mem->rw + e->stub;
+
+	if (to->entry_flags && !link_desc(&a, mem, e, to, alloc, opaque)) {
+		back_unlink(cpu, mem, e);
+		return;
+	}
+	if (gen) {
+		x_alu_rm_i(&a, 4, X_CMP, x_m(H_CPU, CPU_OFF(tcg_link_gen) + (global ? 4 : 0)), gen);
+		at = x_jcc(&a, X_NE);
+		x_to(&a, at, stub + BACK_STUB_LEN);
+	}
+	x_alu_rm_i(&a, 8, X_SUB, x_r(H_BUDGET), (uint32_t)(to->n_insns - e->refund));
+	at = x_jcc(&a, X_S);
+	x_to(&a, at, stub);
+	at = x_jmp(&a);
+	x_to(&a, at, mem->rw + to->entry);
+	must(!x_overflowed(&a));
+}
+
+void back_unlink(struct cpu *cpu, const struct tcache_mem *mem, struct tb_edge *e)
+{
+	uint8_t *code = mem->rw + e->code, *at;
+	struct xasm a = { code, code, code + e->code_len, false };
+
+	x_mov_rm_i(&a, 4, CPU_MEM(tcg_exit), (uint32_t)((uint8_t *)e - mem->meta) | TCG_EXIT_EDGE);
+	at = x_jmp(&a);
+	x_to(&a, at, mem->rw + back_tramp(cpu)->exit);
+}

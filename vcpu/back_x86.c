@@ -1,0 +1,596 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The x86-64 back end: IR to host code, one op at a time, nearly one instruction for one. The
+ * guest's registers are the host's (tb.h), so what is left to do is memory, flags (back_flags.c)
+ * and the ways out. docs/translator.md has the picture.
+ */
+#include "back_int.h"
+
+#include "log.h"
+
+static const uint8_t host_reg[] = {
+	[IR_EAX] = X_RAX,
+	[IR_ECX] = X_RCX,
+	[IR_EDX] = X_RDX,
+	[IR_EBX] = X_RBX,
+	[IR_ESP] = H_ESP,
+	[IR_EBP] = X_RBP,
+	[IR_ESI] = X_RSI,
+	[IR_EDI] = X_RDI,
+	[IR_AH] = X_AH,
+	[IR_CH] = X_CH,
+	[IR_DH] = X_DH,
+	[IR_BH] = X_BH,
+	[IR_T0] = H_T0,
+	[IR_T1] = H_T1,
+};
+
+unsigned back_reg(unsigned r)
+{
+	must(r < sizeof(host_reg));
+	return host_reg[r];
+}
+
+struct xrm operand(unsigned r)
+{
+	return r == IR_MEM ? x_m(H_PTR, 0) : x_r(back_reg(r));
+}
+
+struct cold *cold_add(struct back *k, unsigned kind, uint8_t *jump)
+{
+	struct cold *c = &k->cold[k->n_cold];
+
+	if (k->n_cold == MAX_COLD) {
+		k->too_big = true;
+		return NULL;
+	}
+	k->n_cold++;
+	*c = (struct cold){ .kind = kind, .jump = jump, .op = k->op };
+	return c;
+}
+
+/* One record serves all ops of an instruction. */
+uint32_t exit_id(struct back *k)
+{
+	struct tb *tb = k->tb;
+
+	if (k->exit && k->exit->insn == k->op->insn)
+		return meta_off(k, k->exit);
+	if (tb->n_exits == TB_MAX_EXITS) {
+		k->too_big = true;
+		return 0;
+	}
+	k->exit = &tb->exit[tb->n_exits++];
+	*k->exit = (struct tb_exit){ .tb = tb, .recipe = rcp_store(k), .insn = k->op->insn };
+	if (k->rcp.op == RCP_ENTRY)
+		k->entry_used = true;
+	return meta_off(k, k->exit);
+}
+
+/* Says why, and leaves. */
+static void leave(struct back *k, uint32_t id)
+{
+	struct xasm *a = &k->a;
+	uint8_t *at;
+
+	x_mov_rm_i(a, 4, CPU_MEM(tcg_exit), id);
+	at = x_jmp(a);
+	x_to(a, at, k->mem->rw + back_tramp(k->cpu)->exit);
+}
+
+/* ---- memory ---- */
+
+static struct xrm address(const struct ir_op *op)
+{
+	return x_mi(op->a == IR_NONE ? (unsigned)X_NO : back_reg(op->a),
+		op->b == IR_NONE ? (unsigned)X_NO : back_reg(op->b), op->scale, (int32_t)op->imm);
+}
+
+/* dst = a + (b << scale) + imm, 32 bits */
+static void load_address(struct xasm *a, const struct ir_op *op, unsigned dst)
+{
+	struct xrm m = address(op);
+
+	if (op->b == IR_NONE && op->a == IR_NONE)
+		x_mov_r_i(a, dst, op->imm);
+	else if (op->b == IR_NONE && !op->imm)
+		x_mov_r_rm(a, 4, dst, x_r(back_reg(op->a)));
+	else if (op->a == IR_NONE && !op->scale)
+		x_lea(a, 4, dst, x_m(back_reg(op->b), (int32_t)op->imm));
+	else
+		x_lea(a, 4, dst, m);
+}
+
+static void load_linear(struct back *k, const struct ir_op *op)
+{
+	load_address(&k->a, op, H_PTR);
+	if (op->seg == SEG_FS)
+		x_alu_r_rm(&k->a, 4, X_ADD, H_PTR, CPU_MEM(seg[SEG_FS].base));
+	else if (op->seg == SEG_GS)
+		x_alu_r_rm(&k->a, 4, X_ADD, H_PTR, CPU_MEM(seg[SEG_GS].base));
+}
+
+/*
+ * The entry of the fast table is what to take off the linear address to get the host's: that
+ * borrows exactly if the entry is valid (mem.h). An access that is not aligned to its size is
+ * looked at more closely, out of line.
+ */
+static void emit_host(struct back *k)
+{
+	const struct ir_op *op = k->op;
+	struct xasm *a = &k->a;
+	struct cold *c;
+	uint32_t id;
+
+	if ((op->after_use & k->host_valid & IRF_C) && !k->cell_valid &&
+		(k->rcp.op == RCP_ADC || k->rcp.op == RCP_SBB || k->rcp.op >= RCP_SHL))
+		carry_to_cell(k);
+	id = exit_id(k);
+	load_linear(k, op);
+	x_mov_r_rm(a, 4, H_TMP, x_r(H_PTR));
+	x_shift_i(a, 4, X_SHR, x_r(H_TMP), 12);
+	x_alu_r_rm(a, 8, X_SUB, H_PTR, x_mi(H_TLB, H_TMP, 3, op->dst ? TLB_WRITE_OFF : 0));
+	c = cold_add(k, COLD_HOST, x_jcc(a, X_AE));
+	if (!c)
+		return;
+	if (op->size > 1) {
+		x_test_rm_i(a, 1, x_r(H_PTR), op->size - 1u);
+		c->jump2 = x_jcc(a, X_NE);
+	}
+	c->id = id;
+	c->back = a->p;
+	k->host_valid = 0;
+}
+
+static void cold_host(struct back *k, const struct cold *c)
+{
+	const struct ir_op *op = c->op;
+	struct xasm *a = &k->a;
+	uint8_t *miss, *at;
+
+	if (c->jump2) {
+		x_here(a, c->jump2);
+		x_mov_r_rm(a, 4, H_TMP, x_r(H_PTR));
+		x_alu_rm_i(a, 4, X_AND, x_r(H_TMP), 0xfff);
+		x_alu_rm_i(a, 4, X_CMP, x_r(H_TMP), 4096u - op->size);
+		at = x_jcc(a, X_BE);
+		x_to(a, at, c->back);
+	}
+	miss = a->p;
+	x_to(a, c->jump, miss);
+	load_linear(k, op);
+	x_mov_rm_i(a, 4, CPU_MEM(tcg_exit), c->id | TCG_EXIT_STEP);
+	x_mov_r_i(a, H_TMP, op->size | (op->dst ? 0x10u : 0));
+	at = x_call(a);
+	x_to(a, at, k->mem->rw + back_tramp(k->cpu)->host);
+	at = x_jmp(a);
+	x_to(a, at, c->back);
+}
+
+/* ---- moves ---- */
+
+static bool swap_needed(const struct ir_op *op)
+{
+	bool hi = is_hi_byte(op->dst) || is_hi_byte(op->a);
+
+	return op->size == 1 && hi && (!is_guest(op->dst) || (!is_guest(op->a) && op->a != IR_IMM));
+}
+
+static void emit_mov(struct back *k)
+{
+	struct ir_op o = *k->op;
+	struct xasm *a = &k->a;
+	unsigned pair = IR_NONE;
+
+	rcp_clobber(k, o.dst);
+	if (swap_needed(&o)) {
+		pair = whole_reg(is_hi_byte(o.dst) ? o.dst : o.a);
+		x_rm(a, 1, 0x86, pair, x_r(X_AH + pair));
+		if (is_hi_byte(o.dst))
+			o.dst = (uint8_t)pair;
+		else
+			o.a = (uint8_t)pair;
+	}
+	if (o.a == IR_IMM) {
+		if (o.dst != IR_MEM && o.size == 4)
+			x_mov_r_i(a, back_reg(o.dst), o.imm);
+		else
+			x_mov_rm_i(a, o.size, operand(o.dst), o.imm);
+	} else if ((o.dst == IR_T0 || o.dst == IR_T1) && o.size < 4) {
+		x_rm(a, 4, X_0F | (o.size == 1 ? 0xb6 : 0xb7), back_reg(o.dst), operand(o.a));
+	} else if (o.dst == IR_MEM) {
+		x_mov_rm_r(a, o.size, operand(IR_MEM), back_reg(o.a));
+	} else {
+		x_mov_r_rm(a, o.size, back_reg(o.dst), operand(o.a));
+	}
+	if (pair != IR_NONE)
+		x_rm(a, 1, 0x86, pair, x_r(X_AH + pair));
+}
+
+static void emit_movx(struct back *k)
+{
+	const struct ir_op *op = k->op;
+	unsigned opcode = (op->op == IR_MOVZX ? 0xb6 : 0xbe) + (op->cond == 2), src = op->a;
+	struct xasm *a = &k->a;
+	bool swap = is_hi_byte(src) && (back_reg(op->dst) & 8);
+
+	rcp_clobber(k, op->dst);
+	/* ESP = extension of AH: they do not go into one encoding */
+	if (swap) {
+		x_rm(a, 1, 0x86, whole_reg(src), x_r(X_AH + whole_reg(src)));
+		src = whole_reg(src);
+	}
+	x_rm(a, op->size, X_0F | opcode, back_reg(op->dst), operand(src));
+	if (swap)
+		x_rm(a, 1, 0x86, src, x_r(X_AH + src));
+}
+
+static void emit_lea(struct back *k)
+{
+	const struct ir_op *op = k->op;
+
+	rcp_clobber(k, op->dst);
+	if (op->size == 4) {
+		load_address(&k->a, op, back_reg(op->dst));
+	} else {
+		load_address(&k->a, op, H_TMP);
+		x_mov_r_rm(&k->a, 2, back_reg(op->dst), x_r(H_TMP));
+	}
+}
+
+/* dst = a + ((b >> 5) << 2) */
+static void emit_btaddr(struct back *k)
+{
+	const struct ir_op *op = k->op;
+	unsigned dst = back_reg(op->dst);
+	struct xasm *a = &k->a;
+
+	x_mov_r_rm(a, 4, H_TMP, x_r(back_reg(op->b)));
+	x_shift_i(a, 4, X_SAR, x_r(H_TMP), 5);
+	x_lea(a, 4, dst, x_mi(op->a == IR_NONE ? (unsigned)X_NO : back_reg(op->a), H_TMP, 2, 0));
+	k->host_valid = 0;
+}
+
+static void emit_bswap(struct back *k)
+{
+	unsigned r = back_reg(k->op->dst);
+
+	rcp_clobber(k, k->op->dst);
+	if (k->op->size == 2) {
+		x_mov_rm_i(&k->a, 2, x_r(r), 0);
+		return;
+	}
+	if (r & 8)
+		x_u8(&k->a, 0x41);
+	x_u8(&k->a, 0x0f);
+	x_u8(&k->a, 0xc8 | (r & 7));
+}
+
+static void emit_xchg(struct back *k)
+{
+	const struct ir_op *op = k->op;
+
+	rcp_clobber(k, op->dst);
+	rcp_clobber(k, op->a);
+	x_rm(&k->a, op->size, op->size == 1 ? 0x86 : 0x87, back_reg(op->a), operand(op->dst));
+}
+
+static void emit_cdq(struct back *k)
+{
+	rcp_clobber(k, IR_EDX);
+	x_u8(&k->a, 0x99);
+}
+
+/* ---- the interpreter's help ---- */
+
+static void emit_calli(struct back *k)
+{
+	struct xasm *a = &k->a;
+	uint8_t *at;
+
+	x_mov_rm_i(a, 4, CPU_MEM(tcg_exit), exit_id(k));
+	at = x_call(a);
+	x_to(a, at, k->mem->rw + back_tramp(k->cpu)->insn);
+	rcp_set(k, RCP_CC, 0, RCP_NO, RCP_NO, RCP_NO, 0, 0);
+}
+
+static void emit_step(struct back *k)
+{
+	leave(k, exit_id(k) | TCG_EXIT_STEP);
+}
+
+/* ---- ways to other blocks ---- */
+
+#define EDGE_LEN 64
+
+/* Room for the link, and beside it what leaves if there is none. Called at the end of the block,
+ * so that a->p is where the edge's code goes. */
+static void place_edge(struct back *k, struct tb_edge *e)
+{
+	struct xasm *a = &k->a;
+
+	e->code = (uint32_t)(a->p - k->mem->rw);
+	e->code_len = EDGE_LEN;
+	leave(k, meta_off(k, e) | TCG_EXIT_EDGE);
+	while (!a->overflow && (uint32_t)(a->p - k->mem->rw) < e->code + EDGE_LEN)
+		x_u8(a, 0xcc);
+}
+
+static void place_edge_stubs(struct back *k, struct tb_edge *e)
+{
+	e->stub = (uint32_t)(k->a.p - k->mem->rw);
+	leave(k, meta_off(k, e) | TCG_EXIT_BUDGET);
+	must(k->a.overflow || k->a.p == k->mem->rw + e->stub + BACK_STUB_LEN);
+	leave(k, meta_off(k, e) | TCG_EXIT_STALE);
+}
+
+static struct tb_edge *edge_new(struct back *k, uint32_t target)
+{
+	struct tb *tb = k->tb;
+	struct tb_edge *e = &tb->edge[tb->n_edges];
+
+	if (tb->n_edges == TB_MAX_EDGES) {
+		k->too_big = true;
+		return NULL;
+	}
+	tb->n_edges++;
+	*e = (struct tb_edge){ .from = tb,
+		.target = target,
+		.recipe = rcp_store(k),
+		.refund = (uint16_t)(tb->n_insns - (k->op->insn + 1u)),
+		.other_page = (target ^ tb->eip) >> 12 != 0 };
+	if (k->rcp.op == RCP_ENTRY) {
+		k->entry_used = true;
+		tb->entry_regs = 0xff;
+	}
+	return e;
+}
+
+static void emit_jcc(struct back *k)
+{
+	const struct ir_op *op = k->op;
+	struct xasm *a = &k->a;
+	struct tb_edge *e;
+	uint8_t *at;
+
+	if (op->op == IR_JCC) {
+		flags_to_host(k, ir_cond_flags(op->cond));
+		at = x_jcc(a, op->cond);
+	} else {
+		x_test_rm_r(a, 4, x_r(X_RCX), X_RCX);
+		k->host_valid = 0;
+		at = x_jcc(a, op->op == IR_JZR ? X_E : X_NE);
+	}
+	e = edge_new(k, op->imm);
+	if (e) /* its displacement is filled in when the edge has its place */
+		e->code = (uint32_t)(at - k->mem->rw);
+}
+
+/* What follows knows nothing of this block: its flags must be found by cpu->fl_desc. */
+static void store_desc(struct back *k)
+{
+	struct xasm *a = &k->a;
+
+	if (k->rcp.op == RCP_ENTRY) {
+		k->entry_used = true;
+		k->tb->entry_regs = 0xff;
+		return;
+	}
+	for (unsigned r = IR_EAX; r <= IR_EDI; r++) {
+		struct ir_op all = { .after_exit = IRF_ALL };
+		const struct ir_op *op = k->op;
+
+		k->op = &all;
+		rcp_clobber(k, r);
+		k->op = op;
+	}
+	if (k->rcp.op == RCP_CC)
+		x_mov_rm_i(a, 4, CPU_MEM(fl_desc), 0);
+	else
+		x_mov_rm_i(a, 4, CPU_MEM(fl_desc), rcp_store(k));
+}
+
+static void emit_jump_reg(struct back *k)
+{
+	const struct ir_op *op = k->op;
+	struct xasm *a = &k->a;
+	struct cold *c;
+
+	store_desc(k);
+	k->exit = NULL;
+	x_mov_r_rm(a, 4, H_PTR, operand(op->a));
+	x_mov_r_rm(a, 4, H_TMP, x_r(H_PTR));
+	x_alu_rm_i(a, 4, X_AND, x_r(H_TMP), (1u << JUMP_CACHE_BITS) - 1);
+	x_shift_i(a, 4, X_SHL, x_r(H_TMP), 4);
+	x_alu_r_rm(a, 8, X_ADD, H_TMP, CPU_MEM(jump_cache));
+	x_mov_r_rm(a, 8, X_R11, CPU_MEM(tcg_gen));
+	x_alu_rm_r(a, 8, X_ADD, x_r(X_R11), H_PTR);
+	x_alu_r_rm(a, 8, X_CMP, X_R11, x_m(H_TMP, 0));
+	c = cold_add(k, COLD_INDIRECT, x_jcc(a, X_NE));
+	if (c)
+		c->id = exit_id(k);
+	x_rm(a, 4, 0xff, 4, x_m(H_TMP, 8));
+}
+
+static void cold_emit(struct back *k, const struct cold *c)
+{
+	struct xasm *a = &k->a;
+	uint8_t *at;
+
+	switch (c->kind) {
+	case COLD_HOST: cold_host(k, c); break;
+	case COLD_STEP:
+		x_here(a, c->jump);
+		if (c->jump2)
+			x_here(a, c->jump2);
+		leave(k, c->id | TCG_EXIT_STEP);
+		break;
+	case COLD_SHIFT:
+		x_here(a, c->jump);
+		if (!c->is_cc)
+			call_flags(k, c->id);
+		if (c->load)
+			load_cc(a);
+		at = x_jmp(a);
+		x_to(a, at, c->back);
+		break;
+	case COLD_CARRY:
+		x_here(a, c->jump);
+		call_flags(k, 0);
+		x_rm(a, 4, X_0F | 0xb6, H_TMP, x_m(H_CPU, CPU_OFF(cc) + 1));
+		x_alu_rm_i(a, 4, X_AND, x_r(H_TMP), 1);
+		x_mov_rm_r(a, 1, CPU_MEM(fl_c), H_TMP);
+		at = x_jmp(a);
+		x_to(a, at, c->back);
+		break;
+	case COLD_INDIRECT:
+		x_here(a, c->jump);
+		x_mov_rm_r(a, 4, CPU_MEM(tcg_target), H_PTR);
+		leave(k, c->id | TCG_EXIT_INDIRECT);
+		break;
+	}
+}
+
+/* ---- the block ---- */
+
+static void emit_op(struct back *k)
+{
+	switch ((enum ir_opcode)k->op->op) {
+	case IR_INSN: break;
+	case IR_HOST: emit_host(k); break;
+	case IR_MOV: emit_mov(k); break;
+	case IR_MOVZX:
+	case IR_MOVSX: emit_movx(k); break;
+	case IR_LEA: emit_lea(k); break;
+	case IR_ADD:
+	case IR_OR:
+	case IR_ADC:
+	case IR_SBB:
+	case IR_AND:
+	case IR_SUB:
+	case IR_XOR: emit_alu(k); break;
+	case IR_CMP:
+	case IR_TEST: emit_cmp(k); break;
+	case IR_INC:
+	case IR_DEC:
+	case IR_NEG:
+	case IR_NOT: emit_unary(k); break;
+	case IR_SHL:
+	case IR_SHR:
+	case IR_SAR:
+	case IR_ROL:
+	case IR_ROR:
+	case IR_SHLD:
+	case IR_SHRD: emit_shift(k); break;
+	case IR_IMUL:
+	case IR_MULX:
+	case IR_IMULX: emit_mul(k); break;
+	case IR_DIV:
+	case IR_IDIV: emit_div(k); break;
+	case IR_CDQ: emit_cdq(k); break;
+	case IR_BT:
+	case IR_BTS:
+	case IR_BTR:
+	case IR_BTC:
+	case IR_BSF:
+	case IR_BSR: emit_bit(k); break;
+	case IR_BTADDR: emit_btaddr(k); break;
+	case IR_BSWAP: emit_bswap(k); break;
+	case IR_SETCC: emit_setcc(k); break;
+	case IR_CMOV: emit_cmov(k); break;
+	case IR_XCHG: emit_xchg(k); break;
+	case IR_CLC:
+	case IR_STC:
+	case IR_CMC: emit_carry(k); break;
+	case IR_CALLI:
+	case IR_FPU:
+	case IR_SSE: emit_calli(k); break;
+	case IR_JCC:
+	case IR_JZR:
+	case IR_JNZR: emit_jcc(k); break;
+	case IR_JMP: edge_new(k, k->op->imm); break; /* it comes next */
+	case IR_JMPR: emit_jump_reg(k); break;
+	case IR_STEP: emit_step(k); break;
+	default: must(false);
+	}
+}
+
+static bool host_has_bmi2(void)
+{
+	return __builtin_cpu_supports("bmi2");
+}
+
+/*
+ * [indirect entry: take the count off] entry: ops; the last edge; out of line: other edges, slow
+ * paths, stubs.
+ */
+static void emit_block(struct back *k)
+{
+	const struct ir_block *ir = k->ir;
+	struct xasm *a = &k->a;
+	struct tb *tb = k->tb;
+	uint8_t *head;
+	unsigned last;
+
+	tb->indirect = (uint32_t)(a->p - k->mem->rw);
+	x_alu_rm_i(a, 8, X_SUB, x_r(H_BUDGET), tb->n_insns);
+	head = x_jcc(a, X_S);
+	tb->entry = (uint32_t)(a->p - k->mem->rw);
+	for (unsigned i = 0; i < ir->n_ops && !k->too_big; i++) {
+		k->op = &ir->op[i];
+		emit_op(k);
+	}
+	if (k->too_big || a->overflow)
+		return;
+	last = tb->n_edges;
+	if (ir->op[ir->n_ops - 1].op == IR_JMP)
+		place_edge(k, &tb->edge[--last]);
+	for (unsigned i = 0; i < last; i++) {
+		uint8_t *at = k->mem->rw + tb->edge[i].code;
+
+		x_here(a, at);
+		place_edge(k, &tb->edge[i]);
+	}
+	for (unsigned i = 0; i < k->n_cold; i++) {
+		k->op = k->cold[i].op;
+		cold_emit(k, &k->cold[i]);
+	}
+	for (unsigned i = 0; i < tb->n_edges; i++)
+		place_edge_stubs(k, &tb->edge[i]);
+	x_here(a, head);
+	leave(k, meta_off(k, tb) | TCG_EXIT_HEAD);
+}
+
+size_t back_emit(struct cpu *cpu, const struct tcache_mem *mem, const struct ir_block *ir,
+	struct tb *tb, uint32_t at, size_t len, void *(*alloc)(void *opaque, size_t len),
+	void *opaque)
+{
+	static struct back k; /* large */
+	size_t used;
+
+	memset(&k, 0, offsetof(struct back, cold));
+	k.n_cold = 0;
+	k.too_big = false;
+	k.a = (struct xasm){ mem->rw + at, mem->rw + at, mem->rw + at + len, false };
+	k.cpu = cpu;
+	k.mem = mem;
+	k.ir = ir;
+	k.tb = tb;
+	k.alloc = alloc;
+	k.opaque = opaque;
+	k.bmi2 = host_has_bmi2();
+	k.rcp = (struct recipe){ .op = RCP_ENTRY, .a = RCP_NO, .b = RCP_NO, .c = RCP_NO };
+	tb->n_edges = tb->n_exits = 0;
+	tb->entry_regs = 0;
+	tb->n_insns = (uint16_t)ir->n_insns;
+	emit_block(&k);
+	if (k.too_big)
+		return 1;
+	if (k.a.overflow)
+		return 0;
+	tb->entry_flags = k.entry_used;
+	tb->code = at;
+	used = (size_t)(k.a.p - k.a.start);
+	tb->code_len = (uint32_t)used;
+	return used;
+}
