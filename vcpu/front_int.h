@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the files of the front end share: front.c has the table of rules and the block's loop; the
+ * other front_*.c have the rules' functions.
+ */
+#ifndef DEJAVM_FRONT_INT_H
+#define DEJAVM_FRONT_INT_H
+
+#include "cpu.h"
+#include "decode.h"
+#include "ir.h"
+
+struct front {
+	struct ir_block *b;
+	unsigned segs;	  /* FS, GS: as front_translate()'s */
+	unsigned n_edges; /* so far */
+	uint32_t next;	  /* guest address of the next instruction */
+};
+
+/*
+ * Emits one instruction. False: not in this form; what was emitted is dropped, and the interpreter
+ * does it.
+ */
+struct front_rule {
+	bool (*emit)(struct front *f, const struct insn *in, const struct front_rule *r);
+	uint8_t op;  /* enum ir_opcode */
+	uint8_t arg; /* the function says */
+};
+
+/* arg of shifts: where the count is. */
+enum { COUNT_IMM, COUNT_ONE, COUNT_CL };
+/* arg of bit tests: where the offset is. */
+enum { BIT_REG, BIT_IMM };
+
+/* ---- building (front.c) ---- */
+
+/* Appends an op; its other members are 0. */
+struct ir_op *front_op(
+	struct front *f, unsigned opcode, unsigned size, unsigned dst, unsigned a, unsigned b);
+/* The same, with b an immediate. */
+struct ir_op *front_op_imm(
+	struct front *f, unsigned opcode, unsigned size, unsigned dst, unsigned a, uint32_t imm);
+/* dst = a + imm, 32 bits. */
+void front_add(struct front *f, unsigned dst, unsigned a, uint32_t imm);
+/* IR_HOST of the memory operand. False: its segment is not for us. May use T1. */
+bool front_host(struct front *f, const struct insn *in, unsigned size, bool write);
+/* IR_HOST of a + imm in the flat segment: the stack. */
+void front_host_at(struct front *f, unsigned a, uint32_t imm, unsigned size, bool write);
+/* The ModRM operand as a register or IR_MEM, after its IR_HOST. */
+bool front_rm(struct front *f, const struct insn *in, unsigned size, bool write, unsigned *ret);
+
+/* Guest register r as an operand of that size. */
+static inline unsigned front_reg(unsigned size, unsigned r)
+{
+	return size == 1 && r >= 4 ? IR_AH + r - 4 : r;
+}
+
+/* Immediates are sign-extended. */
+static inline uint32_t front_imm(unsigned size, uint32_t imm)
+{
+	return size == 1 ? (uint32_t)(int8_t)imm : size == 2 ? (uint32_t)(int16_t)imm : imm;
+}
+
+/* ---- rules ---- */
+#define RULE(name) \
+	bool front_##name(struct front *f, const struct insn *in, const struct front_rule *r)
+/* front_alu.c */
+RULE(alu_rm_r);
+RULE(alu_r_rm);
+RULE(alu_rm_i);
+RULE(unary);
+RULE(shift);
+RULE(double_shift);
+RULE(bit);
+RULE(scan);
+RULE(imul);
+RULE(imul_i);
+RULE(accu); /* MUL, IMUL, DIV, IDIV of one operand */
+RULE(xadd);
+RULE(cmpxchg);
+/* front_mov.c */
+RULE(mov_rm_r);
+RULE(mov_r_rm);
+RULE(mov_rm_i);
+RULE(mov_a_moffs);
+RULE(mov_moffs_a);
+RULE(extend);
+RULE(lea);
+RULE(xchg);
+RULE(bswap);
+RULE(cbw);
+RULE(cwd);
+RULE(setcc);
+RULE(cmov);
+RULE(plain); /* an op without operands */
+RULE(nop);
+RULE(push_r);
+RULE(push_i);
+RULE(push_rm);
+RULE(pop_r);
+RULE(pop_rm);
+RULE(leave);
+/* front_flow.c */
+RULE(jcc);
+RULE(loop);
+RULE(loop_cc);
+RULE(jcxz);
+RULE(jmp);
+RULE(jmp_rm);
+RULE(call);
+RULE(call_rm);
+RULE(ret);
+#undef RULE
+
+#endif
