@@ -1,89 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Shifts, rotates, bit tests and scans (SDM vol. 1, 7.3.6; vol. 2). A masked count of 0 changes no
- * flag. Flags that the manual leaves undefined are defined in docs/undefined.md: OF by the formula
- * of the 1-bit form whatever the count, AF 0.
+ * Shifts, rotates, bit tests and scans (SDM vol. 1, 7.3.6; vol. 2): the forms of their operands.
+ * What they compute is in shift.h.
  */
-#include "operand.h"
-
-static inline void set_cf_of(struct cpu *cpu, unsigned cf, unsigned of)
-{
-	cpu->cc = (uint16_t)((cpu->cc & ~(CC_CF | CC_OF)) | (cf & 1) << 8 | (of & 1));
-}
-
-/*
- * Each takes a count of 1..31. For 8 and 16 bits a count beyond the width shifts everything out, as
- * if done bit by bit.
- */
-#define SHIFT_FUNCTIONS_(bits, type, stype)                                                     \
-	static inline type do_shl##bits(struct cpu *cpu, type a, unsigned n)                    \
-	{                                                                                       \
-		uint64_t wide = (uint64_t)a << n;                                               \
-		type r = (type)wide;                                                            \
-		unsigned cf = (unsigned)(wide >> bits) & 1;                                     \
-		flags_logic##bits(cpu, r);                                                      \
-		set_cf_of(cpu, cf, cf ^ (unsigned)(r >> (bits - 1)));                           \
-		return r;                                                                       \
-	}                                                                                       \
-	static inline type do_shr##bits(struct cpu *cpu, type a, unsigned n)                    \
-	{                                                                                       \
-		type r = (type)((uint64_t)a >> n);                                              \
-		flags_logic##bits(cpu, r);                                                      \
-		set_cf_of(cpu, (unsigned)((uint64_t)a >> (n - 1)),                              \
-			(unsigned)(r >> (bits - 1) ^ r >> (bits - 2)));                         \
-		return r;                                                                       \
-	}                                                                                       \
-	static inline type do_sar##bits(struct cpu *cpu, type a, unsigned n)                    \
-	{                                                                                       \
-		int64_t wide = (stype)a;                                                        \
-		type r = (type)(wide >> n);                                                     \
-		flags_logic##bits(cpu, r);                                                      \
-		set_cf_of(cpu, (unsigned)(wide >> (n - 1)), 0);                                 \
-		return r;                                                                       \
-	}                                                                                       \
-	static inline type do_rol##bits(struct cpu *cpu, type a, unsigned n)                    \
-	{                                                                                       \
-		type r;                                                                         \
-		n &= bits - 1;                                                                  \
-		r = n ? (type)(a << n | a >> (bits - n)) : a;                                   \
-		set_cf_of(cpu, r, (unsigned)(r ^ r >> (bits - 1)));                             \
-		return r;                                                                       \
-	}                                                                                       \
-	static inline type do_ror##bits(struct cpu *cpu, type a, unsigned n)                    \
-	{                                                                                       \
-		type r;                                                                         \
-		n &= bits - 1;                                                                  \
-		r = n ? (type)(a >> n | a << (bits - n)) : a;                                   \
-		set_cf_of(cpu, r >> (bits - 1), (unsigned)(r >> (bits - 1) ^ r >> (bits - 2))); \
-		return r;                                                                       \
-	}                                                                                       \
-	/* Rotates of bits + 1 bits, the carry on top. */                                       \
-	static inline type do_rcl##bits(struct cpu *cpu, type a, unsigned n)                    \
-	{                                                                                       \
-		uint64_t w = a | (uint64_t)flags_cf(cpu) << bits;                               \
-		type r;                                                                         \
-		n %= bits + 1;                                                                  \
-		if (!n)                                                                         \
-			return a;                                                               \
-		w = w << n | w >> (bits + 1 - n);                                               \
-		r = (type)w;                                                                    \
-		set_cf_of(cpu, (unsigned)(w >> bits), (unsigned)(w >> bits ^ w >> (bits - 1))); \
-		return r;                                                                       \
-	}                                                                                       \
-	static inline type do_rcr##bits(struct cpu *cpu, type a, unsigned n)                    \
-	{                                                                                       \
-		uint64_t w = a | (uint64_t)flags_cf(cpu) << bits;                               \
-		type r;                                                                         \
-		n %= bits + 1;                                                                  \
-		if (!n)                                                                         \
-			return a;                                                               \
-		w = w >> n | w << (bits + 1 - n);                                               \
-		r = (type)w;                                                                    \
-		set_cf_of(cpu, (unsigned)(w >> bits),                                           \
-			(unsigned)(r >> (bits - 1) ^ r >> (bits - 2)));                         \
-		return r;                                                                       \
-	}
-SIZES(SHIFT_FUNCTIONS_)
+#include "shift.h"
 
 /* Forms: by 1, by imm8, by CL. A count of 0 in memory still needs write access. */
 #define SHIFT_FORM_(op, form, bits, type, count)                                                 \
@@ -120,46 +40,7 @@ SHIFT_FAMILY_(shl)
 SHIFT_FAMILY_(shr)
 SHIFT_FAMILY_(sar)
 
-/* ---- SHLD, SHRD: with 16 bits and a count above 16 the source goes round, see docs/undefined.md
- * ---- */
-
-static inline uint32_t do_shld32(struct cpu *cpu, uint32_t d, uint32_t s, unsigned n)
-{
-	uint32_t r = d << n | s >> (32 - n);
-
-	flags_logic32(cpu, r);
-	set_cf_of(cpu, d >> (32 - n), (r ^ d) >> 31);
-	return r;
-}
-
-static inline uint32_t do_shrd32(struct cpu *cpu, uint32_t d, uint32_t s, unsigned n)
-{
-	uint32_t r = d >> n | s << (32 - n);
-
-	flags_logic32(cpu, r);
-	set_cf_of(cpu, d >> (n - 1), (r ^ d) >> 31);
-	return r;
-}
-
-static inline uint16_t do_shld16(struct cpu *cpu, uint16_t d, uint16_t s, unsigned n)
-{
-	uint64_t w = (uint64_t)d << 32 | (uint64_t)s << 16 | d;
-	uint16_t r = (uint16_t)(w << n >> 32);
-
-	flags_logic16(cpu, r);
-	set_cf_of(cpu, (unsigned)(w << n >> 48), (unsigned)(r ^ d) >> 15);
-	return r;
-}
-
-static inline uint16_t do_shrd16(struct cpu *cpu, uint16_t d, uint16_t s, unsigned n)
-{
-	uint64_t w = (uint64_t)d << 32 | (uint64_t)s << 16 | d;
-	uint16_t r = (uint16_t)(w >> n);
-
-	flags_logic16(cpu, r);
-	set_cf_of(cpu, (unsigned)(w >> (n - 1)), (unsigned)(r ^ d) >> 15);
-	return r;
-}
+/* ---- SHLD, SHRD ---- */
 
 #define DOUBLE_(op, form, bits, type, count)                                                     \
 	static void op##_##form##_r##bits(struct cpu *cpu, const struct insn *in)                \
@@ -192,11 +73,6 @@ DOUBLE_FAMILY_(shrd, cl, cpu->gpr[R_ECX])
  * offset and a memory operand, the offset is signed and reaches beyond the operand: the address is
  * in units of the operand size.
  */
-static inline void set_cf(struct cpu *cpu, unsigned cf)
-{
-	cpu->cc = (uint16_t)((cpu->cc & ~CC_CF) | (cf & 1) << 8);
-}
-
 static inline uint32_t bit_ea(
 	const struct cpu *cpu, const struct insn *in, int32_t bit, unsigned log2_bytes)
 {

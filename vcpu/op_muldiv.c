@@ -4,13 +4,7 @@
  * docs/undefined.md: after a multiplication SF, ZF and PF are those of the low half and AF is 0; a
  * division changes none.
  */
-#include "operand.h"
-
-static inline void set_overflow(struct cpu *cpu, bool over)
-{
-	if (over)
-		cpu->cc |= CC_CF | CC_OF;
-}
+#include "shift.h"
 
 /* ---- the one-operand forms: AX, DX:AX, EDX:EAX ---- */
 
@@ -19,8 +13,7 @@ static void do_mul8(struct cpu *cpu, uint8_t v)
 	uint16_t r = (uint16_t)(reg_get8(cpu, R_EAX) * v);
 
 	reg_set16(cpu, R_EAX, r);
-	flags_logic8(cpu, (uint8_t)r);
-	set_overflow(cpu, r >> 8);
+	flags_product8(cpu, (uint8_t)r, r >> 8 != 0);
 }
 
 static void do_imul8(struct cpu *cpu, uint8_t v)
@@ -28,8 +21,7 @@ static void do_imul8(struct cpu *cpu, uint8_t v)
 	int16_t r = (int16_t)((int8_t)reg_get8(cpu, R_EAX) * (int8_t)v);
 
 	reg_set16(cpu, R_EAX, (uint16_t)r);
-	flags_logic8(cpu, (uint8_t)r);
-	set_overflow(cpu, r != (int8_t)r);
+	flags_product8(cpu, (uint8_t)r, r != (int8_t)r);
 }
 
 static void do_mul16(struct cpu *cpu, uint16_t v)
@@ -38,8 +30,7 @@ static void do_mul16(struct cpu *cpu, uint16_t v)
 
 	reg_set16(cpu, R_EAX, (uint16_t)r);
 	reg_set16(cpu, R_EDX, (uint16_t)(r >> 16));
-	flags_logic16(cpu, (uint16_t)r);
-	set_overflow(cpu, r >> 16);
+	flags_product16(cpu, (uint16_t)r, r >> 16 != 0);
 }
 
 static void do_imul16(struct cpu *cpu, uint16_t v)
@@ -48,8 +39,7 @@ static void do_imul16(struct cpu *cpu, uint16_t v)
 
 	reg_set16(cpu, R_EAX, (uint16_t)r);
 	reg_set16(cpu, R_EDX, (uint16_t)((uint32_t)r >> 16));
-	flags_logic16(cpu, (uint16_t)r);
-	set_overflow(cpu, r != (int16_t)r);
+	flags_product16(cpu, (uint16_t)r, r != (int16_t)r);
 }
 
 static void do_mul32(struct cpu *cpu, uint32_t v)
@@ -58,8 +48,7 @@ static void do_mul32(struct cpu *cpu, uint32_t v)
 
 	cpu->gpr[R_EAX] = (uint32_t)r;
 	cpu->gpr[R_EDX] = (uint32_t)(r >> 32);
-	flags_logic32(cpu, (uint32_t)r);
-	set_overflow(cpu, r >> 32);
+	flags_product32(cpu, (uint32_t)r, r >> 32 != 0);
 }
 
 static void do_imul32(struct cpu *cpu, uint32_t v)
@@ -68,8 +57,7 @@ static void do_imul32(struct cpu *cpu, uint32_t v)
 
 	cpu->gpr[R_EAX] = (uint32_t)r;
 	cpu->gpr[R_EDX] = (uint32_t)((uint64_t)r >> 32);
-	flags_logic32(cpu, (uint32_t)r);
-	set_overflow(cpu, r != (int32_t)r);
+	flags_product32(cpu, (uint32_t)r, r != (int32_t)r);
 }
 
 /* ---- division: #DE for a divisor of 0 and for a quotient that does not fit ---- */
@@ -161,8 +149,7 @@ static void imul_store16(struct cpu *cpu, const struct insn *in, uint16_t a, uin
 	int32_t r = (int16_t)a * (int16_t)b;
 
 	reg_set16(cpu, in->reg, (uint16_t)r);
-	flags_logic16(cpu, (uint16_t)r);
-	set_overflow(cpu, r != (int16_t)r);
+	flags_product16(cpu, (uint16_t)r, r != (int16_t)r);
 }
 
 static inline void imul_store32(struct cpu *cpu, const struct insn *in, uint32_t a, uint32_t b)
@@ -170,8 +157,7 @@ static inline void imul_store32(struct cpu *cpu, const struct insn *in, uint32_t
 	int64_t r = (int64_t)(int32_t)a * (int32_t)b;
 
 	cpu->gpr[in->reg] = (uint32_t)r;
-	flags_logic32(cpu, (uint32_t)r);
-	set_overflow(cpu, r != (int32_t)r);
+	flags_product32(cpu, (uint32_t)r, r != (int32_t)r);
 }
 
 #define IMUL_(bits)                                                                             \
