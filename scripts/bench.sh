@@ -2,21 +2,53 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Benchmarks: everything is measured in this one run, beside what it is compared with.
 #
-#   scripts/bench.sh [--runs N] [--ram MB]       default: 3 runs of each, -m 128
+#   scripts/bench.sh [PART...] [options]      PART: ring interp boot table; default: all
 #
-# QEMU's rows appear where qemu-system-i386 is installed.
+# Options are those of the table, or of boot where that alone is asked for:
+#   --quick          a tenth of the work, fewer columns: some minutes in all
+#   --runs N         medians of N (table: 1, boot: 3)
+#   --rows A,B --configs A,B --scale F --apart --cpu --json FILE --list      see tests/bench/table.py --help
+#
+# QEMU's columns appear where qemu-system-i386 is installed.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(dirname "$here")
 export DEJAVM_BUILD="${DEJAVM_BUILD:-$root/build}"
 export DEJAVM_GUEST="${DEJAVM_GUEST:-$DEJAVM_BUILD/guest}"
-"$here/deps.sh" demo
-"$here/build.sh" "$DEJAVM_BUILD" > /dev/null
-"$here/fetch-guest.sh" "$DEJAVM_GUEST"
 
-echo "== ring"
-"$DEJAVM_BUILD/tests/bench/ring"
-echo "== interpreter"
-meson test -C "$DEJAVM_BUILD" --benchmark --no-rebuild --verbose vcpu_mips | grep -i mips || true
-echo "== Debian i386 kernel to a shell, then poweroff"
-exec python3 "$root/tests/bench/boot.py" "$@"
+parts=
+while [ $# -gt 0 ]; do
+    case $1 in
+    ring|interp|boot|table) parts="$parts $1"; shift ;;
+    -h|--help) sed -n '3,13s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    -*) break ;;
+    *) echo "bench.sh: no part $1; there are: ring interp boot table" >&2; exit 2 ;;
+    esac
+done
+parts="${parts:- ring interp boot table} "
+wanted() { case $parts in *" $1 "*) true ;; *) false ;; esac; }
+
+"$here/deps.sh" bench
+"$here/build.sh" "$DEJAVM_BUILD" > /dev/null
+"$here/fetch-guest.sh" "$DEJAVM_GUEST" bench
+
+if wanted ring; then
+    echo "== ring"
+    "$DEJAVM_BUILD/tests/bench/ring"
+fi
+if wanted interp; then
+    echo "== interpreter"
+    meson test -C "$DEJAVM_BUILD" --benchmark --no-rebuild --verbose vcpu_mips | grep -i mips || true
+fi
+if wanted boot; then
+    echo "== Debian i386 kernel to a shell, then poweroff"
+    if wanted table; then
+        python3 "$root/tests/bench/boot.py"
+    else
+        exec python3 "$root/tests/bench/boot.py" "$@"
+    fi
+fi
+if wanted table; then
+    echo "== work inside Debian's i386 Linux"
+    exec python3 "$root/tests/bench/table.py" "$@"
+fi

@@ -5,7 +5,8 @@
 #
 #   scripts/fetch-guest.sh [DIR [FLAVOUR]]      default: build/guest 686
 #
-# FLAVOUR: 686, 686-pae, or both. Leaves in DIR: vmlinuz, vmlinux (the ELF
+# FLAVOUR: 686, 686-pae, both, or bench: 686 and, unpacked in DIR/bench-root, the
+# packages that the benchmarks run in the guest. Leaves in DIR: vmlinuz, vmlinux (the ELF
 # kernel in it), initrd, busybox, kernel-version and, for "both", vmlinuz-pae and vmlinux-pae. Does nothing where they are there.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
@@ -85,6 +86,31 @@ fetch_busybox() {
     rm -rf "$tmp"
 }
 
+# The programs of the benchmark table with the libraries that they load.
+bench_packages="gzip bzip2 xz-utils openssl lua5.4 libc6 libbz2-1.0 liblzma5 libssl3 libreadline8 libtinfo6"
+
+fetch_bench() {
+    [ -d "$dir/bench-root" ] && return 0
+    add_i386
+    tmp=$(mktemp -d)
+    for p in $bench_packages; do
+        say "downloading $p"
+        (cd "$tmp" && download "$p:i386") || die "cannot download $p:i386; try again later"
+    done
+    mkdir "$tmp/root"
+    for p in "$tmp"/*.deb; do
+        dpkg-deb --fsys-tarfile "$p" | tar -x -C "$tmp/root" --exclude='./usr/share/*'
+    done
+    rm -rf "$dir/bench-root.tmp"
+    mv "$tmp/root" "$dir/bench-root.tmp"
+    mv "$dir/bench-root.tmp" "$dir/bench-root"
+    rm -rf "$tmp"
+}
+
+if [ "$flavour" = bench ]; then
+    fetch_bench
+    flavour=686
+fi
 if [ "$flavour" = both ]; then
     fetch_kernel 686 vmlinuz
     fetch_kernel 686-pae vmlinuz-pae
