@@ -141,7 +141,6 @@ struct icache;
 #define CPU_MTRR_VAR   8
 #define CPU_MTRR_FIXED 11
 
-struct tlb_entry;
 struct jump_entry;
 
 struct cpu {
@@ -200,8 +199,8 @@ struct cpu {
 	uint64_t run_limit;   /* engine.c: cpu_run()'s limit, or the local APIC timer's deadline if
 				 that is earlier */
 	/* Set by the engine before it runs code, valid while nothing marked E_SYNC has run: */
-	struct tlb_entry *run_tlb; /* of the CPL */
-	uint8_t run_key;	   /* KEY_*, icache.h */
+	uint64_t *run_tlb; /* of the CPL: table for reads, then table for writes (mem.h) */
+	uint8_t run_key;   /* KEY_*, icache.h */
 	uint64_t warp_ns;
 	unsigned shift;
 

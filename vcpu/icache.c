@@ -326,6 +326,14 @@ static bool insn_ends_block(const struct insn *in)
 	return icache_insn_end(in) != BLOCK_END_NEXT || (insn_enc(in) & E_SYNC);
 }
 
+/* An instruction at cs:eip may meet the CS limit. */
+static bool cs_limit_is_near(const struct cpu *cpu)
+{
+	uint32_t limit = cpu->seg[SEG_CS].limit;
+
+	return cpu->eip > limit || limit - cpu->eip < INSN_LEN_MAX;
+}
+
 /* An only instruction that goes on in the next page. False: it cannot be cached. */
 static bool decode_straddling(struct cpu *cpu, struct block *b, uint32_t lin, const uint8_t *host)
 {
@@ -334,7 +342,7 @@ static bool decode_straddling(struct cpu *cpu, struct block *b, uint32_t lin, co
 	const struct code_page *c2;
 
 	/* Faults must come in order: what may meet the CS limit is stepped. */
-	if (cpu->seg[SEG_CS].limit - cpu->eip < INSN_LEN_MAX || cpu->eip > cpu->seg[SEG_CS].limit)
+	if (cs_limit_is_near(cpu))
 		return false;
 	c2 = mmu_code(cpu, lin + here);
 	if (!c2->host)
@@ -441,9 +449,12 @@ struct block *icache_lookup(struct cpu *cpu, uint32_t lin)
 	global = c->global;
 	b = hash_find(ic, page, lin & 0xfff, key);
 	if (b && b->page2 != CODE_PAGE_NONE) {
-		/* The second half is where this linear address says, which may have changed. */
-		const struct code_page *c2 = mmu_code(cpu, (lin & PAGE_MASK) + PAGE_SIZE);
+		const struct code_page *c2;
 
+		if (cs_limit_is_near(cpu)) /* as if it had to be decoded */
+			return NULL;
+		/* The second half is where this linear address says, which may have changed. */
+		c2 = mmu_code(cpu, (lin & PAGE_MASK) + PAGE_SIZE);
 		if (c2->id != b->page2) {
 			block_kill(cpu, b);
 			if (page_is_ram(page))

@@ -24,23 +24,20 @@
 #define PAGE_MASK 0xfffff000u
 
 /*
- * The software TLB: direct mapped, one set for supervisor and one for user accesses. A tag is the
- * linear page, or a page that cannot lie at this index: then (lin ^ tag) is at least a page, so
- * that one comparison checks the page and that the access does not leave it. rd (wr) matches only
- * if every read (write) of the page may go to host memory at addend + lin: RAM or, for reads, ROM;
- * no watched data; for writes also dirty bit set, RAM page marked dirty, and no decoded code in it.
+ * The software TLB: tables by linear page, for reads and for writes, for supervisor and for user
+ * accesses. An entry that is not 0 says that all such accesses to the page may go to host memory at
+ * lin - entry (mod 2^64): RAM or, for reads, ROM; no watched data; for writes also dirty bit set,
+ * RAM page marked dirty, and no decoded code in it. Host memory lies above 4 GiB, so the
+ * subtraction borrows if and only if the entry is not 0.
+ *
+ * tlb.c knows which entries are set, and clears them.
  */
-#define TLB_BITS 10
-#define TLB_SIZE (1u << TLB_BITS)
-
-struct tlb_entry {
-	uint32_t rd, wr;
-	uintptr_t addend;
-};
+#define TLB_PAGES_SHIFT 20
+#define TLB_PAGES	(1u << TLB_PAGES_SHIFT)
 
 /* The part of struct mmu that the inline functions know; the rest is in mmu.c. */
 struct mmu {
-	struct tlb_entry tlb[2][TLB_SIZE]; /* [1]: CPL 3 */
+	uint64_t fast[4u * TLB_PAGES]; /* supervisor: read, write; user: read, write */
 };
 
 /* ---- slow paths (mmu.c) ---- */
@@ -49,6 +46,14 @@ uint64_t mmu_read(struct cpu *cpu, uint32_t lin, unsigned size, bool user);
 void mmu_write(struct cpu *cpu, uint32_t lin, unsigned size, uint64_t val, bool user);
 /* Raises if an access would; sets accessed (and dirty) bits as the access would. size <= 4096. */
 void lin_probe(struct cpu *cpu, uint32_t lin, unsigned size, bool write, bool user);
+/*
+ * Host address of size bytes at lin (1 to 4096) for an access at the present CPL, if it is one that
+ * would go fast from now on: it does not fault, lies in one page of RAM (or, for a read, ROM) that
+ * holds no decoded code if it is a write, is not watched, and alignment is not checked. Then
+ * translations, accessed and dirty bits are as mmu_read() or mmu_write() would leave them. NULL:
+ * nothing has changed. Never raises.
+ */
+uint8_t *mmu_try_host(struct cpu *cpu, uint32_t lin, unsigned size, bool write);
 /*
  * Host address of lin for reads or writes that stay in its page, or NULL if they must take the slow
  * path (MMIO, code, watched data). Raises #PF as the access would. For bulk and read-modify-write;
@@ -61,30 +66,45 @@ static inline bool mem_user(const struct cpu *cpu)
 	return cpu->cpl == 3;
 }
 
-static inline struct tlb_entry *mem_tlb(const struct cpu *cpu, uint32_t lin, bool user)
+static inline const uint64_t *mem_tlb(const struct cpu *cpu, bool user, bool write)
 {
-	return &cpu->mmu->tlb[user][lin >> 12 & (TLB_SIZE - 1)];
+	return cpu->mmu->fast + ((size_t)user << (TLB_PAGES_SHIFT + 1)) +
+	       ((size_t)write << TLB_PAGES_SHIFT);
+}
+
+/* Host address of size bytes at lin by one of the tables, or NULL: slow path. */
+static inline uint8_t *tlb_host(const uint64_t *tlb, uint32_t lin, unsigned size)
+{
+	uint64_t host;
+
+	if (unlikely(!__builtin_sub_overflow((uint64_t)lin, tlb[lin >> 12], &host)))
+		return NULL;
+	if (unlikely((lin & 0xfff) > PAGE_SIZE - size))
+		return NULL;
+	if (!host) /* cannot be: spares the caller's test */
+		__builtin_unreachable();
+	return (uint8_t *)(uintptr_t)host;
 }
 
 /* ---- linear ---- */
-#define MEM_LIN_(bits, type)                                                                 \
-	static inline type lin_read##bits(struct cpu *cpu, uint32_t lin, bool user)          \
-	{                                                                                    \
-		const struct tlb_entry *e = mem_tlb(cpu, lin, user);                         \
-		type v;                                                                      \
-		if (unlikely((lin ^ e->rd) > PAGE_SIZE - sizeof(v)))                         \
-			return (type)mmu_read(cpu, lin, sizeof(v), user);                    \
-		memcpy(&v, (const void *)(e->addend + lin), sizeof(v));                      \
-		return v;                                                                    \
-	}                                                                                    \
-	static inline void lin_write##bits(struct cpu *cpu, uint32_t lin, type v, bool user) \
-	{                                                                                    \
-		const struct tlb_entry *e = mem_tlb(cpu, lin, user);                         \
-		if (unlikely((lin ^ e->wr) > PAGE_SIZE - sizeof(v))) {                       \
-			mmu_write(cpu, lin, sizeof(v), v, user);                             \
-			return;                                                              \
-		}                                                                            \
-		memcpy((void *)(e->addend + lin), &v, sizeof(v));                            \
+#define MEM_LIN_(bits, type)                                                                  \
+	static inline type lin_read##bits(struct cpu *cpu, uint32_t lin, bool user)           \
+	{                                                                                     \
+		const uint8_t *host = tlb_host(mem_tlb(cpu, user, false), lin, sizeof(type)); \
+		type v;                                                                       \
+		if (unlikely(!host))                                                          \
+			return (type)mmu_read(cpu, lin, sizeof(v), user);                     \
+		memcpy(&v, host, sizeof(v));                                                  \
+		return v;                                                                     \
+	}                                                                                     \
+	static inline void lin_write##bits(struct cpu *cpu, uint32_t lin, type v, bool user)  \
+	{                                                                                     \
+		uint8_t *host = tlb_host(mem_tlb(cpu, user, true), lin, sizeof(type));        \
+		if (unlikely(!host)) {                                                        \
+			mmu_write(cpu, lin, sizeof(v), v, user);                              \
+			return;                                                               \
+		}                                                                             \
+		memcpy(host, &v, sizeof(v));                                                  \
 	}
 MEM_LIN_(8, uint8_t)
 MEM_LIN_(16, uint16_t)
@@ -146,30 +166,30 @@ struct mem_rmw {
 /* Checks and translates; raises as a write would. */
 void mem_rmw_slow(struct cpu *cpu, struct mem_rmw *m, unsigned size);
 
-#define MEM_RMW_(bits, type)                                                                  \
-	static inline type rmw_read##bits(                                                    \
-		struct cpu *cpu, enum seg seg, uint32_t off, struct mem_rmw *m)               \
-	{                                                                                     \
-		uint32_t lin = seg_linear_write(cpu, seg, off, sizeof(type));                 \
-		const struct tlb_entry *e = mem_tlb(cpu, lin, mem_user(cpu));                 \
-		type v;                                                                       \
-		m->lin = lin;                                                                 \
-		if (likely((lin ^ e->wr) <= PAGE_SIZE - sizeof(type))) {                      \
-			m->host = (uint8_t *)(e->addend + lin);                               \
-		} else {                                                                      \
-			mem_rmw_slow(cpu, m, sizeof(type));                                   \
-			if (!m->host)                                                         \
-				return (type)mmu_read(cpu, lin, sizeof(type), mem_user(cpu)); \
-		}                                                                             \
-		memcpy(&v, m->host, sizeof(v));                                               \
-		return v;                                                                     \
-	}                                                                                     \
-	static inline void rmw_write##bits(struct cpu *cpu, struct mem_rmw *m, type v)        \
-	{                                                                                     \
-		if (likely(m->host != NULL))                                                  \
-			memcpy(m->host, &v, sizeof(v));                                       \
-		else                                                                          \
-			mmu_write(cpu, m->lin, sizeof(v), v, mem_user(cpu));                  \
+#define MEM_RMW_(bits, type)                                                                    \
+	static inline type rmw_read##bits(                                                      \
+		struct cpu *cpu, enum seg seg, uint32_t off, struct mem_rmw *m)                 \
+	{                                                                                       \
+		uint32_t lin = seg_linear_write(cpu, seg, off, sizeof(type));                   \
+		uint8_t *host = tlb_host(mem_tlb(cpu, mem_user(cpu), true), lin, sizeof(type)); \
+		type v;                                                                         \
+		m->lin = lin;                                                                   \
+		if (likely(host != NULL)) {                                                     \
+			m->host = host;                                                         \
+		} else {                                                                        \
+			mem_rmw_slow(cpu, m, sizeof(type));                                     \
+			if (!m->host)                                                           \
+				return (type)mmu_read(cpu, lin, sizeof(type), mem_user(cpu));   \
+		}                                                                               \
+		memcpy(&v, m->host, sizeof(v));                                                 \
+		return v;                                                                       \
+	}                                                                                       \
+	static inline void rmw_write##bits(struct cpu *cpu, struct mem_rmw *m, type v)          \
+	{                                                                                       \
+		if (likely(m->host != NULL))                                                    \
+			memcpy(m->host, &v, sizeof(v));                                         \
+		else                                                                            \
+			mmu_write(cpu, m->lin, sizeof(v), v, mem_user(cpu));                    \
 	}
 MEM_RMW_(8, uint8_t)
 MEM_RMW_(16, uint16_t)
@@ -206,17 +226,7 @@ static inline uint32_t insn_ea(const struct cpu *cpu, const struct insn *in)
  */
 static inline uint8_t *flat_host(const struct cpu *cpu, uint32_t lin, unsigned size, bool write)
 {
-	/* The index, scaled in one go: compilers do not find that. */
-	const struct tlb_entry *e =
-		(const void *)((const char *)cpu->run_tlb + (lin >> 8 & (TLB_SIZE - 1) << 4));
-	uintptr_t host = e->addend + lin;
-
-	_Static_assert(sizeof(*e) == 1 << 4, "the scale above");
-	if (unlikely((lin ^ (write ? e->wr : e->rd)) > PAGE_SIZE - size))
-		return NULL;
-	if (!host) /* cannot be: spares the caller's test */
-		__builtin_unreachable();
-	return (uint8_t *)host;
+	return tlb_host(cpu->run_tlb + (write ? TLB_PAGES : 0), lin, size);
 }
 
 /* Effective address with 32-bit addressing. */

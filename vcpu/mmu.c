@@ -1,67 +1,117 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The translation cache behind the inline fast path of mem.h, and what may not go fast.
+ * Accesses by linear address (SDM vol. 3, ch. 4) behind the inline fast path of mem.h, and what may
+ * not go fast.
  *
- * Two arrays share an index. The *translations* (struct xlate) are the TLB that the guest can
- * notice: what is in them is found without a walk, until it is flushed or displaced. The *fast
- * tags* of mem.h say which of these may be used inline; they come and go (dirty tracking, code in
- * pages, breakpoints) without any effect that a guest could see. That keeps accessed and dirty bits
- * a function of the guest's own accesses.
+ * The *translations* (struct xlate) are the TLB that the guest can notice: each lasts from the
+ * access that made it until the guest flushes it, and is never displaced. The *inline entries* of
+ * mem.h say which of these may be used without coming here; they come and go (dirty tracking, code
+ * in pages, breakpoints) without any effect that a guest could see. That keeps accessed and dirty
+ * bits a function of the guest's own accesses.
  */
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #include "icache.h"
+#include "log.h"
 #include "mmu_int.h"
 
-static unsigned tlb_index(uint32_t lin)
-{
-	return lin >> 12 & (TLB_SIZE - 1);
-}
-
-/* ---- translations and fast tags ---- */
+/* ---- translations and inline entries ---- */
 
 static bool page_is_watched(const struct cpu *cpu, uint32_t lin)
 {
 	return cpu->dr_armed && debug_watches_page(cpu, lin);
 }
 
-/* Derives the fast tags of an entry. `write`: a write is about to happen, so the page may be marked
- * dirty. */
-static void tlb_set_fast(struct cpu *cpu, const struct xlate *x, bool user, bool write)
+static bool page_may_go_fast(const struct cpu *cpu, uint32_t lin, bool user)
 {
-	struct mmu_priv *m = mmu_priv(cpu);
-	unsigned i = tlb_index(x->lin);
-	struct tlb_entry *e = &m->pub.tlb[user][i];
-	struct target t = target_find(cpu, x->gpa);
-
-	e->rd = e->wr = invalid_tag(i);
-	if ((user && m->align_check) || page_is_watched(cpu, x->lin))
-		return;
-	if (t.read_kind == MEM_RAM || t.read_kind == MEM_ROM) {
-		e->addend = (uintptr_t)t.read - x->lin;
-		e->rd = x->lin;
-	}
-	if (t.write_kind == MEM_RAM && (x->flags & XLATE_WRITE) && t.read == t.write &&
-		!icache_page_has_code(cpu, t.write_page)) {
-		if (write)
-			dirty_set(m, t.write_page);
-		if (m->dirty[t.write_page / 64] >> (t.write_page % 64) & 1)
-			e->wr = x->lin;
-	}
+	return !(user && mmu_priv(cpu)->align_check) && !page_is_watched(cpu, lin);
 }
 
-static const struct xlate *translate(struct cpu *cpu, uint32_t lin, bool write, bool user)
+static bool target_reads_fast(const struct target *t)
+{
+	return t->read_kind == MEM_RAM || t->read_kind == MEM_ROM;
+}
+
+static bool target_writes_fast(const struct cpu *cpu, const struct target *t)
+{
+	return t->write_kind == MEM_RAM && t->read == t->write &&
+	       !icache_page_has_code(cpu, t->write_page);
+}
+
+/* Derives the inline entries of a translation. `write`: a write is about to happen, so the page may
+ * be marked dirty. */
+static void set_fast(struct cpu *cpu, uint32_t lin, const struct xlate *x, bool user, bool write)
 {
 	struct mmu_priv *m = mmu_priv(cpu);
-	struct xlate *x = &m->xlate[user][tlb_index(lin)];
+	const uint8_t *to_read = NULL, *to_write = NULL;
+	struct target t = target_find(cpu, xlate_gpa(x));
 
-	if (x->lin != (lin & PAGE_MASK) || (write && !(x->flags & XLATE_WRITE))) {
-		*x = walk_access(cpu, lin, (write ? PF_W : 0) | (user ? PF_U : 0));
-		if (x->flags & XLATE_LARGE)
-			m->large_seen[lin >> 22 >> 6] |= 1ull << (lin >> 22 & 63);
+	if (page_may_go_fast(cpu, lin, user)) {
+		if (target_reads_fast(&t))
+			to_read = t.read;
+		if ((x->flags & XLATE_WRITE) && target_writes_fast(cpu, &t)) {
+			if (write)
+				dirty_set(m, t.write_page);
+			if (m->dirty[t.write_page / 64] >> (t.write_page % 64) & 1)
+				to_write = t.write;
+		}
 	}
-	tlb_set_fast(cpu, x, user, write);
-	return x;
+	tlb_set(m, tlb_slot(lin, user), x->flags & XLATE_GLOBAL, to_read, to_write, t.write_page);
+}
+
+static bool xlate_allows(const struct mmu_priv *m, const struct xlate *x, bool write)
+{
+	return xlate_valid(m, x) && (!write || (x->flags & XLATE_WRITE));
+}
+
+static uint32_t data_access(bool write, bool user)
+{
+	return (write ? PF_W : 0) | (user ? PF_U : 0);
+}
+
+/* Returns the guest-physical address of the page. */
+static uint64_t translate(struct cpu *cpu, uint32_t lin, bool write, bool user)
+{
+	struct mmu_priv *m = mmu_priv(cpu);
+	const struct xlate *x = &m->data[user][lin >> 12];
+
+	if (!xlate_allows(m, x, write))
+		xlate_set_data(m, lin, user, walk_access(cpu, lin, data_access(write, user)));
+	set_fast(cpu, lin, x, user, write);
+	return xlate_gpa(x);
+}
+
+uint8_t *mmu_try_host(struct cpu *cpu, uint32_t lin, unsigned size, bool write)
+{
+	struct mmu_priv *m = mmu_priv(cpu);
+	bool user = mem_user(cpu), walked = false;
+	const uint64_t *tlb = mem_tlb(cpu, user, write);
+	const struct xlate *x = &m->data[user][lin >> 12];
+	uint32_t access = data_access(write, user);
+	uint64_t gpa = xlate_gpa(x);
+	struct target t;
+	struct walk w;
+
+	if ((lin & 0xfff) + size > PAGE_SIZE)
+		return NULL;
+	if (tlb[lin >> 12])
+		return tlb_host(tlb, lin, size);
+	if (!page_may_go_fast(cpu, lin, user))
+		return NULL;
+	if (!xlate_allows(m, x, write)) {
+		if (!walk_try(cpu, lin, access, &w))
+			return NULL;
+		walked = true;
+		gpa = w.gpa;
+	}
+	t = target_find(cpu, gpa);
+	if (write ? !target_writes_fast(cpu, &t) : !target_reads_fast(&t))
+		return NULL;
+	if (walked)
+		xlate_set_data(m, lin, user, walk_commit(cpu, access, &w));
+	set_fast(cpu, lin, x, user, write);
+	return tlb_host(tlb, lin, size);
 }
 
 static void align_check(struct cpu *cpu, uint32_t lin, unsigned size, bool user)
@@ -79,10 +129,10 @@ static void watch(struct cpu *cpu, uint32_t lin, unsigned size, bool write)
 uint64_t mmu_read(struct cpu *cpu, uint32_t lin, unsigned size, bool user)
 {
 	unsigned n = PAGE_SIZE - (lin & 0xfff);
-	uint64_t gpa = translate(cpu, lin, false, user)->gpa | (lin & 0xfff), gpa2 = 0, v = 0;
+	uint64_t gpa = translate(cpu, lin, false, user) | (lin & 0xfff), gpa2 = 0, v = 0;
 
 	if (unlikely(n < size))
-		gpa2 = translate(cpu, lin + n, false, user)->gpa;
+		gpa2 = translate(cpu, lin + n, false, user);
 	align_check(cpu, lin, size, user);
 	if (likely(n >= size)) {
 		v = phys_access_read(cpu, gpa, size);
@@ -97,10 +147,10 @@ uint64_t mmu_read(struct cpu *cpu, uint32_t lin, unsigned size, bool user)
 void mmu_write(struct cpu *cpu, uint32_t lin, unsigned size, uint64_t val, bool user)
 {
 	unsigned n = PAGE_SIZE - (lin & 0xfff);
-	uint64_t gpa = translate(cpu, lin, true, user)->gpa | (lin & 0xfff), gpa2 = 0;
+	uint64_t gpa = translate(cpu, lin, true, user) | (lin & 0xfff), gpa2 = 0;
 
 	if (unlikely(n < size))
-		gpa2 = translate(cpu, lin + n, true, user)->gpa;
+		gpa2 = translate(cpu, lin + n, true, user);
 	align_check(cpu, lin, size, user);
 	if (likely(n >= size)) {
 		phys_access_write(cpu, gpa, size, val);
@@ -121,14 +171,11 @@ void lin_probe(struct cpu *cpu, uint32_t lin, unsigned size, bool write, bool us
 
 uint8_t *mmu_host(struct cpu *cpu, uint32_t lin, bool write, bool user)
 {
-	const struct tlb_entry *e = mem_tlb(cpu, lin, user);
+	const uint64_t *tlb = mem_tlb(cpu, user, write);
 
-	if (((lin ^ (write ? e->wr : e->rd)) & PAGE_MASK)) {
+	if (!tlb[lin >> 12])
 		translate(cpu, lin, write, user);
-		if (((lin ^ (write ? e->wr : e->rd)) & PAGE_MASK))
-			return NULL;
-	}
-	return (uint8_t *)(e->addend + lin);
+	return tlb_host(tlb, lin, 1);
 }
 
 void mem_rmw_slow(struct cpu *cpu, struct mem_rmw *m, unsigned size)
@@ -137,13 +184,7 @@ void mem_rmw_slow(struct cpu *cpu, struct mem_rmw *m, unsigned size)
 
 	lin_probe(cpu, m->lin, size, true, user);
 	align_check(cpu, m->lin, size, user);
-	m->host = NULL;
-	if ((m->lin & 0xfff) + size <= PAGE_SIZE) {
-		const struct tlb_entry *e = mem_tlb(cpu, m->lin, user);
-
-		if (!((m->lin ^ e->wr) & PAGE_MASK))
-			m->host = (uint8_t *)(e->addend + m->lin);
-	}
+	m->host = tlb_host(mem_tlb(cpu, user, true), m->lin, size);
 }
 
 void seg_read_bytes(struct cpu *cpu, enum seg seg, uint32_t off, void *buf, unsigned n)
@@ -181,18 +222,14 @@ void seg_write_bytes(struct cpu *cpu, enum seg seg, uint32_t off, const void *bu
 
 /* ---- instruction fetch ---- */
 
-static void code_seen_set(struct mmu_priv *m, uint32_t lin, bool global)
+static const struct xlate *translate_fetch(struct cpu *cpu, uint32_t lin, bool user)
 {
-	unsigned i = lin >> 12 & (BLOOM_BITS - 1);
+	struct mmu_priv *m = mmu_priv(cpu);
+	const struct xlate *x = &m->fetch[user][lin >> 12];
 
-	m->code_seen[global][i / 64] |= 1ull << (i % 64);
-}
-
-static bool code_seen(const struct mmu_priv *m, uint32_t lin, bool global)
-{
-	unsigned i = lin >> 12 & (BLOOM_BITS - 1);
-
-	return m->code_seen[global][i / 64] >> (i % 64) & 1;
+	if (!xlate_valid(m, x))
+		xlate_set_fetch(m, lin, user, walk_access(cpu, lin, PF_I | (user ? PF_U : 0)));
+	return x;
 }
 
 const struct code_page *mmu_code(struct cpu *cpu, uint32_t lin)
@@ -201,126 +238,68 @@ const struct code_page *mmu_code(struct cpu *cpu, uint32_t lin)
 	bool user = mem_user(cpu);
 	struct code_page *c = &m->code[user][lin >> 12 & (CODE_TLB_SIZE - 1)];
 
-	if (c->lin != (lin & PAGE_MASK)) {
-		struct xlate x = walk_access(cpu, lin, PF_I | (user ? PF_U : 0));
-		struct target t = target_find(cpu, x.gpa);
+	if (c->lin != (lin & PAGE_MASK) || c->gen != m->gen[c->global]) {
+		const struct xlate *x = translate_fetch(cpu, lin, user);
+		struct target t = target_find(cpu, xlate_gpa(x));
 
-		c->lin = x.lin;
-		c->global = x.flags & XLATE_GLOBAL;
-		c->host = NULL;
-		c->id = CODE_PAGE_MMIO;
-		if (t.read_kind == MEM_RAM || t.read_kind == MEM_ROM) {
+		*c = (struct code_page){ .lin = lin & PAGE_MASK,
+			.gen = x->gen,
+			.global = x->flags & XLATE_GLOBAL,
+			.id = CODE_PAGE_MMIO };
+		if (target_reads_fast(&t)) {
 			c->host = t.read;
 			c->id = t.read_page | (t.read_kind == MEM_ROM ? CODE_PAGE_ROM : 0);
 		}
-		if (x.flags & XLATE_LARGE)
-			m->large_seen[lin >> 22 >> 6] |= 1ull << (lin >> 22 & 63);
 	}
-	code_seen_set(m, lin, c->global);
 	return c;
 }
 
 uint8_t mmu_fetch_byte(struct cpu *cpu, uint32_t lin)
 {
 	const struct code_page *c = mmu_code(cpu, lin);
-	struct xlate x;
+	const struct xlate *x;
 
 	if (c->host)
 		return c->host[lin & 0xfff];
-	x = walk_access(cpu, lin, PF_I | (mem_user(cpu) ? PF_U : 0));
-	return (uint8_t)phys_access_read(cpu, x.gpa | (lin & 0xfff), 1);
+	x = translate_fetch(cpu, lin, mem_user(cpu));
+	return (uint8_t)phys_access_read(cpu, xlate_gpa(x) | (lin & 0xfff), 1);
 }
 
 /* ---- flushes ---- */
 
-static void xlate_drop(struct mmu_priv *m, unsigned user, unsigned i)
-{
-	m->xlate[user][i].lin = invalid_tag(i);
-	m->pub.tlb[user][i].rd = m->pub.tlb[user][i].wr = invalid_tag(i);
-}
-
-static void code_drop(struct mmu_priv *m, unsigned user, unsigned i)
-{
-	m->code[user][i].lin = (i ^ 1) << 12;
-}
-
-static void fast_drop_all(struct mmu_priv *m)
-{
-	for (unsigned u = 0; u < 2; u++)
-		for (unsigned i = 0; i < TLB_SIZE; i++)
-			m->pub.tlb[u][i].rd = m->pub.tlb[u][i].wr = invalid_tag(i);
-}
-
-static void code_unlink(struct cpu *cpu, bool global_too)
+/* What was found by fetch translations is void. */
+static void code_drop(struct cpu *cpu, bool global_too)
 {
 	struct mmu_priv *m = mmu_priv(cpu);
 
-	memset(m->code_seen[0], 0, sizeof(m->code_seen[0]));
-	if (global_too)
-		memset(m->code_seen[1], 0, sizeof(m->code_seen[1]));
+	for (unsigned u = 0; u < 2; u++)
+		for (unsigned i = 0; i < CODE_TLB_SIZE; i++)
+			m->code[u][i].gen = 0;
 	icache_unlink(cpu, global_too);
 }
 
 void mmu_flush(struct cpu *cpu, bool keep_global)
 {
-	struct mmu_priv *m = mmu_priv(cpu);
-
 	keep_global = keep_global && (cpu->cr4 & CR4_PGE);
-	for (unsigned u = 0; u < 2; u++) {
-		for (unsigned i = 0; i < TLB_SIZE; i++)
-			if (!keep_global || !(m->xlate[u][i].flags & XLATE_GLOBAL))
-				xlate_drop(m, u, i);
-		for (unsigned i = 0; i < CODE_TLB_SIZE; i++)
-			if (!keep_global || !m->code[u][i].global)
-				code_drop(m, u, i);
-	}
-	if (!keep_global)
-		memset(m->large_seen, 0, sizeof(m->large_seen));
-	code_unlink(cpu, !keep_global);
-}
-
-static void large_invalidate(struct mmu_priv *m, uint32_t lin)
-{
-	for (unsigned u = 0; u < 2; u++) {
-		for (unsigned i = 0; i < TLB_SIZE; i++)
-			if ((m->xlate[u][i].flags & XLATE_LARGE) &&
-				!((m->xlate[u][i].lin ^ lin) >> 22))
-				xlate_drop(m, u, i);
-		for (unsigned i = 0; i < CODE_TLB_SIZE; i++)
-			if (!((m->code[u][i].lin ^ lin) >> 22))
-				code_drop(m, u, i);
-	}
+	xlate_flush(mmu_priv(cpu), keep_global);
+	icache_unlink(cpu, !keep_global);
+	cpu->look = true; /* the next instruction is fetched anew */
 }
 
 void mmu_invlpg(struct cpu *cpu, uint32_t lin)
 {
-	struct mmu_priv *m = mmu_priv(cpu);
-	unsigned i = tlb_index(lin), c = lin >> 12 & (CODE_TLB_SIZE - 1);
-	bool large = m->large_seen[lin >> 22 >> 6] >> (lin >> 22 & 63) & 1;
+	enum fetched f = xlate_drop(mmu_priv(cpu), lin);
 
-	for (unsigned u = 0; u < 2; u++) {
-		if (m->xlate[u][i].lin == (lin & PAGE_MASK))
-			xlate_drop(m, u, i);
-		if (m->code[u][c].lin == (lin & PAGE_MASK))
-			code_drop(m, u, c);
-	}
-	if (large)
-		large_invalidate(m, lin);
-	if (large || code_seen(m, lin, true))
-		code_unlink(cpu, true);
-	else if (code_seen(m, lin, false))
-		code_unlink(cpu, false);
+	if (f == FETCHED_NOT)
+		return;
+	code_drop(cpu, f == FETCHED_GLOBAL);
+	cpu->look = true;
 }
 
 void tlb_map_changed(struct cpu *cpu)
 {
-	struct mmu_priv *m = mmu_priv(cpu);
-
-	fast_drop_all(m);
-	for (unsigned u = 0; u < 2; u++)
-		for (unsigned i = 0; i < CODE_TLB_SIZE; i++)
-			code_drop(m, u, i);
-	code_unlink(cpu, true);
+	tlb_drop_all(mmu_priv(cpu));
+	code_drop(cpu, true);
 	cpu->look = true;
 }
 
@@ -363,13 +342,10 @@ void mmu_sync(struct cpu *cpu)
 	if (unlikely(apic != m->apic_base)) {
 		m->apic_base = apic;
 		fast = true;
-		for (unsigned u = 0; u < 2; u++)
-			for (unsigned i = 0; i < CODE_TLB_SIZE; i++)
-				code_drop(m, u, i);
-		code_unlink(cpu, true);
+		code_drop(cpu, true);
 	}
 	if (unlikely(fast))
-		fast_drop_all(m);
+		tlb_drop_all(m);
 }
 
 /* ---- pages with code ---- */
@@ -377,18 +353,10 @@ void mmu_sync(struct cpu *cpu)
 void mmu_code_page_added(struct cpu *cpu, uint32_t ram_page)
 {
 	struct mmu_priv *m = mmu_priv(cpu);
-	uintptr_t host = (uintptr_t)m->ram + ((uintptr_t)ram_page << 12);
 
 	if (ram_page / 8 < m->codemap_len)
 		m->codemap[ram_page / 8] |= (uint8_t)(1u << (ram_page % 8));
-	for (unsigned u = 0; u < 2; u++) {
-		for (unsigned i = 0; i < TLB_SIZE; i++) {
-			struct tlb_entry *e = &m->pub.tlb[u][i];
-
-			if (e->wr != invalid_tag(i) && e->addend + e->wr == host)
-				e->wr = invalid_tag(i);
-		}
-	}
+	tlb_drop_writes_to(m, ram_page);
 }
 
 void mmu_code_page_removed(struct cpu *cpu, uint32_t ram_page)
@@ -409,24 +377,27 @@ void mmu_set_codemap(struct cpu *cpu, uint8_t *codemap, size_t len)
 
 /* ---- life ---- */
 
+const struct mmu_stats *mmu_stats(const struct cpu *cpu)
+{
+	return &mmu_priv(cpu)->stats;
+}
+
 struct mmu *mmu_new(void)
 {
-	struct mmu_priv *m = calloc(1, sizeof(*m));
+	struct mmu_priv *m = mmap(NULL, sizeof(*m), PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
-	if (!m)
+	if (m == MAP_FAILED)
 		return NULL;
 	m->dirty = calloc(1, sizeof(*m->dirty));
-	if (!m->dirty) {
-		free(m);
+	m->rmap = calloc(1, sizeof(*m->rmap));
+	if (!m->dirty || !m->rmap) {
+		mmu_free(&m->pub);
 		return NULL;
 	}
 	m->a20_mask = ~0u;
-	for (unsigned u = 0; u < 2; u++) {
-		for (unsigned i = 0; i < TLB_SIZE; i++)
-			xlate_drop(m, u, i);
-		for (unsigned i = 0; i < CODE_TLB_SIZE; i++)
-			code_drop(m, u, i);
-	}
+	m->gen[0] = 1;
+	m->gen[1] = m->gen_last = 2;
 	return &m->pub;
 }
 
@@ -434,7 +405,9 @@ void mmu_free(struct mmu *mmu)
 {
 	struct mmu_priv *m = (struct mmu_priv *)mmu;
 
-	if (m)
-		free(m->dirty);
-	free(m);
+	if (!m)
+		return;
+	free(m->dirty);
+	free(m->rmap);
+	must(munmap(m, sizeof(*m)) == 0);
 }

@@ -52,11 +52,21 @@ bool mmu_peek(struct cpu *cpu, uint32_t lin, uint64_t *ret_gpa);
 /* Copies what lies at lin, as far as it is mapped RAM or ROM; returns how much. */
 size_t mmu_peek_bytes(struct cpu *cpu, uint32_t lin, void *buf, size_t len);
 
+struct mmu_stats {
+	uint64_t walks;	     /* of the page tables, by data accesses and by fetches */
+	uint64_t fills;	     /* inline entries set */
+	uint64_t flushes;    /* of all that is not global, or of all */
+	uint64_t drops;	     /* inline entries cleared by them */
+	uint64_t rmap_scans; /* a page with code was writable at more than one address */
+};
+const struct mmu_stats *mmu_stats(const struct cpu *cpu);
+
 /* ---- for the engine ---- */
 
 /* A page from which code is fetched. */
 struct code_page {
-	uint32_t lin;	     /* page, or an invalid tag */
+	uint32_t lin;	     /* page */
+	uint32_t gen;	     /* of its translation; 0: void */
 	uint32_t id;	     /* identity of the memory: CODE_PAGE_* */
 	const uint8_t *host; /* NULL: MMIO; fetch byte by byte with mmu_fetch_byte() */
 	bool global;	     /* survives a CR3 load */

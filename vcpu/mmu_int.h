@@ -5,18 +5,31 @@
 
 #include "mmu.h"
 
-#define XLATE_WRITE  0x01u /* writes are allowed, and the dirty bit is set */
-#define XLATE_GLOBAL 0x02u
-#define XLATE_LARGE  0x04u
-
+/*
+ * A translation of a page, as the guest can notice it. It is valid while gen is the present
+ * generation of its kind, mmu_priv.gen[global]: a flush raises that. 0 is never valid.
+ */
 struct xlate {
-	uint32_t lin; /* page, or an invalid tag */
-	uint32_t flags;
-	uint64_t gpa;
+	uint32_t gen;
+	uint32_t gpa_page : 24; /* A20 applied */
+	uint32_t flags : 8;	/* XLATE_* */
 };
 
+#define XLATE_GLOBAL 0x01u
+#define XLATE_WRITE  0x02u /* writes are allowed, and the dirty bit is set */
+#define XLATE_LARGE  0x04u
+
 #define CODE_TLB_SIZE 256u
-#define BLOOM_BITS    4096u
+
+/*
+ * Slots of the inline tables that may hold something: whatever is not listed is zero. Slot: index
+ * of the read entry in mmu.fast. A slot may be listed twice.
+ */
+#define JOURNAL_LEN (1u << 20)
+struct journal {
+	uint32_t n;
+	uint32_t slot[JOURNAL_LEN];
+};
 
 /* A range of guest-physical pages, with host addresses instead of offsets. */
 struct region {
@@ -26,13 +39,15 @@ struct region {
 	uint32_t read_page, write_page;
 };
 
+/* Mapped, and sparse: only what is touched of the large arrays costs memory. */
 struct mmu_priv {
 	struct mmu pub; /* first: mem.h finds it by cpu->mmu */
-	struct xlate xlate[2][TLB_SIZE];
+	/* By user and linear page: translations of data accesses, and of instruction fetches. */
+	struct xlate data[2][TLB_PAGES], fetch[2][TLB_PAGES];
+	struct journal journal[2]; /* [1]: slots of global translations */
 	struct code_page code[2][CODE_TLB_SIZE];
-	uint64_t code_seen[2][BLOOM_BITS / 64]; /* pages given out by mmu_code() since the last
-						   unlink; [1] global ones */
-	uint64_t large_seen[1024 / 64];		/* 4 MiB regions with XLATE_LARGE entries */
+	uint32_t gen[2], gen_last;	/* [1]: of global translations; all different */
+	uint64_t large_seen[1024 / 64]; /* 4 MiB regions with XLATE_LARGE entries */
 	struct region region[MEMMAP_MAX_ENTRIES];
 	unsigned n_regions, last_region;
 	uint8_t *ram;
@@ -40,8 +55,12 @@ struct mmu_priv {
 	size_t ram_len, rom_len;
 	uint64_t *dirty; /* a bit for each RAM page */
 	size_t dirty_words;
+	/* For each RAM page: slot + 1 of the only write entry that may lead to it; 0: there is
+	 * none; RMAP_MANY. */
+	uint32_t *rmap;
 	uint8_t *codemap;
 	size_t codemap_len;
+	struct mmu_stats stats;
 	/* What the present contents of the arrays were made for. */
 	uint32_t cr0, cr4, efer, a20_mask;
 	uint32_t dr7, dr[4];
@@ -49,15 +68,11 @@ struct mmu_priv {
 	bool align_check;
 };
 
+#define RMAP_MANY 0xffffffffu
+
 static inline struct mmu_priv *mmu_priv(const struct cpu *cpu)
 {
 	return (struct mmu_priv *)cpu->mmu;
-}
-
-/* A tag that no address with this index can match. */
-static inline uint32_t invalid_tag(unsigned index)
-{
-	return (index ^ 1) << 12;
 }
 
 /* The A20 gate masks bit 20 of whatever goes to memory. */
@@ -89,16 +104,69 @@ void phys_access_write(struct cpu *cpu, uint64_t gpa, unsigned size, uint64_t va
 
 /* ---- walk.c ---- */
 
-/*
- * Translates lin for an access (PF_W, PF_U, PF_I); raises #PF. Sets accessed bits, and the dirty
- * bit for a write, only if the access succeeds.
+/* What an address means to an access; entries seen on the way. */
+struct walk {
+	uint64_t gpa; /* of the page; A20 applied */
+	uint64_t dir_gpa,
+		leaf_gpa; /* where the entries lie; dir_gpa 0 if the directory entry is the leaf */
+	uint32_t dir, leaf; /* low halves */
+	bool user, writable, nx, large;
+	bool may_write; /* at the access's privilege */
+	uint32_t err;	/* of the page fault, if there is one */
+};
+
+/* Looks lin up for an access (PF_W, PF_U, PF_I). False: it faults, with ret->err. Changes nothing.
  */
+bool walk_try(struct cpu *cpu, uint32_t lin, uint32_t access, struct walk *ret);
+/* The access that walk_try() allowed is made: sets accessed and dirty bits. gen is left out. */
+struct xlate walk_commit(struct cpu *cpu, uint32_t access, const struct walk *w);
+/* Both; raises #PF. */
 struct xlate walk_access(struct cpu *cpu, uint32_t lin, uint32_t access);
+
+/* ---- tlb.c ---- */
+
+static inline bool xlate_valid(const struct mmu_priv *m, const struct xlate *x)
+{
+	return x->gen == m->gen[x->flags & XLATE_GLOBAL];
+}
+
+static inline uint64_t xlate_gpa(const struct xlate *x)
+{
+	return (uint64_t)x->gpa_page << 12;
+}
+
+static inline uint32_t tlb_slot(uint32_t lin, bool user)
+{
+	return (uint32_t)user << (TLB_PAGES_SHIFT + 1) | lin >> 12;
+}
+
+/* x, fresh from a walk, becomes the translation of lin's page. */
+void xlate_set_data(struct mmu_priv *m, uint32_t lin, bool user, struct xlate x);
+void xlate_set_fetch(struct mmu_priv *m, uint32_t lin, bool user, struct xlate x);
+/* No translation of any kind is valid any more (keep_global: of those that are not global). */
+void xlate_flush(struct mmu_priv *m, bool keep_global);
+/*
+ * Drops lin's translations and, if they are of a large page, what is known of that. Returns whether
+ * code may have been found by one of them: FETCHED_*.
+ */
+enum fetched { FETCHED_NOT, FETCHED_LOCAL, FETCHED_GLOBAL };
+enum fetched xlate_drop(struct mmu_priv *m, uint32_t lin);
+
+/*
+ * Sets the inline entries of a valid data translation: host addresses of its page for reads and for
+ * writes, NULL: slow path. ram_page: where writes go.
+ */
+void tlb_set(struct mmu_priv *m, uint32_t slot, bool global, const uint8_t *read,
+	const uint8_t *write, uint32_t ram_page);
+/* Makes all accesses (all writes, all writes to this page) slow. The guest does not notice. */
+void tlb_drop_all(struct mmu_priv *m);
+void tlb_drop_writes(struct mmu_priv *m);
+void tlb_drop_writes_to(struct mmu_priv *m, uint32_t ram_page);
 
 /* ---- mmu.c ---- */
 
-/* Where the physical map leads has changed: fast tags and code pages are void, translations stay.
- */
+/* Where the physical map leads has changed: inline entries and code pages are void, translations
+ * stay. */
 void tlb_map_changed(struct cpu *cpu);
 
 #endif

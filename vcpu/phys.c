@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "icache.h"
+#include "log.h"
 #include "mmu_int.h"
 
 /* ---- where an address leads ---- */
@@ -169,18 +170,11 @@ void phys_write32(struct cpu *cpu, uint64_t gpa, uint32_t val)
 
 /* ---- dirty pages ---- */
 
-static void fast_write_drop_all(struct mmu_priv *m)
-{
-	for (unsigned u = 0; u < 2; u++)
-		for (unsigned i = 0; i < TLB_SIZE; i++)
-			m->pub.tlb[u][i].wr = invalid_tag(i);
-}
-
 void mmu_take_dirty(struct cpu *cpu, void (*fn)(void *opaque, uint32_t ram_page), void *opaque)
 {
 	struct mmu_priv *m = mmu_priv(cpu);
 
-	fast_write_drop_all(m);
+	tlb_drop_writes(m);
 	for (size_t w = 0; w < m->dirty_words; w++) {
 		uint64_t bits = m->dirty[w];
 
@@ -235,15 +229,23 @@ static int region_make(struct region *r, const struct memmap_entry *e, uint8_t *
 	return 0;
 }
 
-static int dirty_resize(struct mmu_priv *m, size_t ram_len)
+/* What there is for each RAM page. */
+static int pages_resize(struct mmu_priv *m, size_t ram_len)
 {
 	size_t words = (ram_len / PAGE_SIZE + 63) / 64;
 	uint64_t *d = calloc(words ? words : 1, sizeof(*d));
+	uint32_t *r = calloc(words ? words : 1, 64 * sizeof(*r));
 
-	if (!d)
+	if (!d || !r) {
+		free(d);
+		free(r);
 		return -ENOMEM;
+	}
+	tlb_drop_all(m);
 	free(m->dirty);
+	free(m->rmap);
 	m->dirty = d;
+	m->rmap = r;
 	m->dirty_words = words;
 	m->ram_len = ram_len;
 	return 0;
@@ -256,6 +258,9 @@ int mmu_set_map(struct cpu *cpu, const struct memmap_page *map, uint8_t *ram, si
 	struct region region[MEMMAP_MAX_ENTRIES];
 	uint32_t n = map->n_entries;
 
+	/* What makes an inline entry's subtraction borrow (mem.h). */
+	must(!ram_len || (uintptr_t)ram >> 32);
+	must(!rom_len || (uintptr_t)rom >> 32);
 	if (n > MEMMAP_MAX_ENTRIES || ram_len % PAGE_SIZE || rom_len % PAGE_SIZE)
 		return -EINVAL;
 	for (uint32_t i = 0; i < n; i++) {
@@ -271,7 +276,7 @@ int mmu_set_map(struct cpu *cpu, const struct memmap_page *map, uint8_t *ram, si
 			return -EINVAL;
 	}
 	if (ram_len != m->ram_len || !m->dirty) {
-		int r = dirty_resize(m, ram_len);
+		int r = pages_resize(m, ram_len);
 
 		if (r < 0)
 			return r;

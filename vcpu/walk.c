@@ -6,15 +6,6 @@
 
 #include "mmu_int.h"
 
-/* What an address means, before rights are looked at; entries seen on the way. */
-struct walk {
-	uint64_t gpa; /* of the page */
-	uint64_t dir_gpa,
-		leaf_gpa; /* where the entries lie; dir_gpa 0 if the directory entry is the leaf */
-	uint32_t dir, leaf; /* low halves */
-	bool user, writable, nx, large;
-};
-
 #define PTE_P  0x001u
 #define PTE_W  0x002u
 #define PTE_U  0x004u
@@ -118,41 +109,56 @@ static int walk_any(struct cpu *cpu, uint32_t lin, struct walk *w)
 	return cpu->cr4 & CR4_PAE ? walk_pae(cpu, lin, w) : walk_32(cpu, lin, w);
 }
 
+bool walk_try(struct cpu *cpu, uint32_t lin, uint32_t access, struct walk *ret)
+{
+	int r = walk_any(cpu, lin, ret);
+
+	ret->err = access;
+	if (!((cpu->cr4 & CR4_PAE) && (cpu->efer & EFER_NXE)))
+		ret->err &= ~PF_I; /* the bit is defined with NX only */
+	if (r == WALK_NOT_PRESENT)
+		return false;
+	ret->err |= PF_P;
+	if (r == WALK_RESERVED) {
+		ret->err |= PF_RSVD;
+		return false;
+	}
+	ret->gpa = a20(cpu, ret->gpa);
+	ret->may_write = ret->writable || (!(access & PF_U) && !(cpu->cr0 & CR0_WP));
+	return !(((access & PF_U) && !ret->user) || ((access & PF_W) && !ret->may_write) ||
+		 ((access & PF_I) && ret->nx));
+}
+
+struct xlate walk_commit(struct cpu *cpu, uint32_t access, const struct walk *w)
+{
+	struct xlate x = { .gpa_page = (uint32_t)(w->gpa >> 12) & 0xffffffu };
+	bool paging = cpu->cr0 & CR0_PG;
+	uint32_t leaf = w->leaf;
+
+	if (paging) {
+		if (w->dir_gpa && !(w->dir & PTE_A))
+			phys_write32(cpu, w->dir_gpa, w->dir | PTE_A);
+		leaf |= PTE_A | (access & PF_W ? PTE_D : 0);
+		if (leaf != w->leaf)
+			phys_write32(cpu, w->leaf_gpa, leaf);
+	}
+	if (w->may_write && (leaf & PTE_D))
+		x.flags |= XLATE_WRITE;
+	if (paging && (leaf & PTE_G) && (cpu->cr4 & CR4_PGE))
+		x.flags |= XLATE_GLOBAL;
+	if (w->large)
+		x.flags |= XLATE_LARGE;
+	mmu_priv(cpu)->stats.walks++;
+	return x;
+}
+
 struct xlate walk_access(struct cpu *cpu, uint32_t lin, uint32_t access)
 {
-	struct xlate x = { .lin = lin & PAGE_MASK };
-	bool paging = cpu->cr0 & CR0_PG, may_write;
-	uint32_t err = access, leaf;
 	struct walk w;
-	int r;
 
-	if (!((cpu->cr4 & CR4_PAE) && (cpu->efer & EFER_NXE)))
-		err &= ~PF_I; /* the bit is defined with NX only */
-	r = walk_any(cpu, lin, &w);
-	if (r == WALK_NOT_PRESENT)
-		cpu_raise_pf(cpu, lin, err);
-	if (r == WALK_RESERVED)
-		cpu_raise_pf(cpu, lin, err | PF_P | PF_RSVD);
-	may_write = w.writable || (!(access & PF_U) && !(cpu->cr0 & CR0_WP));
-	if (((access & PF_U) && !w.user) || ((access & PF_W) && !may_write) ||
-		((access & PF_I) && w.nx))
-		cpu_raise_pf(cpu, lin, err | PF_P);
-	if (paging) {
-		if (w.dir_gpa && !(w.dir & PTE_A))
-			phys_write32(cpu, w.dir_gpa, w.dir | PTE_A);
-		leaf = w.leaf | PTE_A | (access & PF_W ? PTE_D : 0);
-		if (leaf != w.leaf)
-			phys_write32(cpu, w.leaf_gpa, leaf);
-		w.leaf = leaf;
-	}
-	x.gpa = a20(cpu, w.gpa);
-	if (may_write && (w.leaf & PTE_D))
-		x.flags |= XLATE_WRITE;
-	if (paging && (w.leaf & PTE_G) && (cpu->cr4 & CR4_PGE))
-		x.flags |= XLATE_GLOBAL;
-	if (w.large)
-		x.flags |= XLATE_LARGE;
-	return x;
+	if (!walk_try(cpu, lin, access, &w))
+		cpu_raise_pf(cpu, lin, w.err);
+	return walk_commit(cpu, access, &w);
 }
 
 bool mmu_peek(struct cpu *cpu, uint32_t lin, uint64_t *ret_gpa)
