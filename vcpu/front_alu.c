@@ -133,7 +133,6 @@ bool front_imul(struct front *f, const struct insn *in, const struct front_rule 
 {
 	unsigned rm;
 
-	(void)r;
 	if (!front_rm(f, in, in->opsize, false, &rm))
 		return false;
 	front_op(f, IR_IMUL, in->opsize, in->reg, in->reg, rm);
@@ -144,7 +143,6 @@ bool front_imul_i(struct front *f, const struct insn *in, const struct front_rul
 {
 	unsigned rm;
 
-	(void)r;
 	if (!front_rm(f, in, in->opsize, false, &rm))
 		return false;
 	front_op_imm(f, IR_IMUL, in->opsize, in->reg, rm, in->imm);
@@ -166,7 +164,6 @@ bool front_xadd(struct front *f, const struct insn *in, const struct front_rule 
 {
 	unsigned size = in->opsize, reg = front_reg(size, in->reg), rm;
 
-	(void)r;
 	if (!front_rm(f, in, size, true, &rm))
 		return false;
 	front_op(f, IR_MOV, size, IR_T0, rm, IR_NONE);
@@ -185,7 +182,6 @@ bool front_cmpxchg(struct front *f, const struct insn *in, const struct front_ru
 	enum { Z = 4, NZ = 5 };
 	unsigned size = in->opsize, rm;
 
-	(void)r;
 	if (!front_rm(f, in, size, true, &rm))
 		return false;
 	front_op(f, IR_MOV, size, IR_T0, rm, IR_NONE);

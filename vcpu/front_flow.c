@@ -34,7 +34,6 @@ bool front_jcc(struct front *f, const struct insn *in, const struct front_rule *
 
 bool front_loop(struct front *f, const struct insn *in, const struct front_rule *r)
 {
-	(void)r;
 	if (in->opsize != 4 || in->addrsize != 4)
 		return false;
 	front_add(f, IR_ECX, IR_ECX, (uint32_t)-1);
@@ -55,7 +54,6 @@ bool front_loop_cc(struct front *f, const struct insn *in, const struct front_ru
 
 bool front_jcxz(struct front *f, const struct insn *in, const struct front_rule *r)
 {
-	(void)r;
 	if (in->opsize != 4 || in->addrsize != 4)
 		return false;
 	edge(f, IR_JZR, 0, f->next + in->imm);
@@ -64,7 +62,6 @@ bool front_jcxz(struct front *f, const struct insn *in, const struct front_rule 
 
 bool front_jmp(struct front *f, const struct insn *in, const struct front_rule *r)
 {
-	(void)r;
 	if (in->opsize != 4)
 		return false;
 	jump(f, f->next + in->imm, IR_JUMP);
@@ -75,7 +72,6 @@ bool front_jmp_rm(struct front *f, const struct insn *in, const struct front_rul
 {
 	unsigned rm;
 
-	(void)r;
 	if (in->opsize != 4 || !front_rm(f, in, 4, false, &rm))
 		return false;
 	if (in->mem)
@@ -93,7 +89,6 @@ static void push_next(struct front *f)
 
 bool front_call(struct front *f, const struct insn *in, const struct front_rule *r)
 {
-	(void)r;
 	if (in->opsize != 4)
 		return false;
 	push_next(f);
@@ -106,7 +101,6 @@ bool front_call_rm(struct front *f, const struct insn *in, const struct front_ru
 {
 	unsigned rm;
 
-	(void)r;
 	if (in->opsize != 4 || !front_rm(f, in, 4, false, &rm))
 		return false;
 	if (in->mem || rm == IR_ESP) {
@@ -120,7 +114,6 @@ bool front_call_rm(struct front *f, const struct insn *in, const struct front_ru
 
 bool front_ret(struct front *f, const struct insn *in, const struct front_rule *r)
 {
-	(void)r;
 	if (in->opsize != 4)
 		return false;
 	front_host_at(f, IR_ESP, 0, 4, false);

@@ -7,15 +7,11 @@
 
 bool front_nop(struct front *f, const struct insn *in, const struct front_rule *r)
 {
-	(void)f;
-	(void)in;
-	(void)r;
 	return true;
 }
 
 bool front_plain(struct front *f, const struct insn *in, const struct front_rule *r)
 {
-	(void)in;
 	front_op(f, r->op, 0, IR_NONE, IR_NONE, IR_NONE);
 	return true;
 }
@@ -24,7 +20,6 @@ bool front_mov_rm_r(struct front *f, const struct insn *in, const struct front_r
 {
 	unsigned size = in->opsize, rm;
 
-	(void)r;
 	if (!front_rm(f, in, size, true, &rm))
 		return false;
 	front_op(f, IR_MOV, size, rm, front_reg(size, in->reg), IR_NONE);
@@ -35,7 +30,6 @@ bool front_mov_r_rm(struct front *f, const struct insn *in, const struct front_r
 {
 	unsigned size = in->opsize, rm;
 
-	(void)r;
 	if (!front_rm(f, in, size, false, &rm))
 		return false;
 	front_op(f, IR_MOV, size, front_reg(size, in->reg), rm, IR_NONE);
@@ -51,7 +45,6 @@ bool front_mov_rm_i(struct front *f, const struct insn *in, const struct front_r
 {
 	unsigned rm;
 
-	(void)r;
 	if (!front_rm(f, in, in->opsize, true, &rm))
 		return false;
 	mov_imm(f, in->opsize, rm, in->imm);
@@ -60,7 +53,6 @@ bool front_mov_rm_i(struct front *f, const struct insn *in, const struct front_r
 
 bool front_mov_a_moffs(struct front *f, const struct insn *in, const struct front_rule *r)
 {
-	(void)r;
 	if (!front_host(f, in, in->opsize, false))
 		return false;
 	front_op(f, IR_MOV, in->opsize, IR_EAX, IR_MEM, IR_NONE);
@@ -69,7 +61,6 @@ bool front_mov_a_moffs(struct front *f, const struct insn *in, const struct fron
 
 bool front_mov_moffs_a(struct front *f, const struct insn *in, const struct front_rule *r)
 {
-	(void)r;
 	if (!front_host(f, in, in->opsize, true))
 		return false;
 	front_op(f, IR_MOV, in->opsize, IR_MEM, IR_EAX, IR_NONE);
@@ -97,7 +88,6 @@ bool front_lea(struct front *f, const struct insn *in, const struct front_rule *
 	bool wide = in->opsize == 4 && in->addrsize == 2;
 	struct ir_op *op;
 
-	(void)r;
 	op = front_op(f, IR_LEA, in->opsize, wide ? IR_T0 : in->reg, base, index);
 	op->imm = in->disp;
 	op->scale = index == IR_NONE ? 0 : in->scale;
@@ -110,7 +100,6 @@ bool front_xchg(struct front *f, const struct insn *in, const struct front_rule 
 {
 	unsigned size = in->opsize, reg = front_reg(size, in->reg), rm;
 
-	(void)r;
 	if (!front_rm(f, in, size, true, &rm))
 		return false;
 	if (in->mem) {
@@ -126,7 +115,6 @@ bool front_xchg(struct front *f, const struct insn *in, const struct front_rule 
 /* Of 16 bits: docs/undefined.md. */
 bool front_bswap(struct front *f, const struct insn *in, const struct front_rule *r)
 {
-	(void)r;
 	if (in->opsize == 4)
 		front_op(f, IR_BSWAP, 4, in->reg, in->reg, IR_NONE);
 	else
@@ -136,14 +124,12 @@ bool front_bswap(struct front *f, const struct insn *in, const struct front_rule
 
 bool front_cbw(struct front *f, const struct insn *in, const struct front_rule *r)
 {
-	(void)r;
 	front_op(f, IR_MOVSX, in->opsize, IR_EAX, IR_EAX, IR_NONE)->cond = in->opsize / 2;
 	return true;
 }
 
 bool front_cwd(struct front *f, const struct insn *in, const struct front_rule *r)
 {
-	(void)r;
 	if (in->opsize != 4)
 		return false;
 	front_op(f, IR_CDQ, 4, IR_NONE, IR_NONE, IR_NONE);
@@ -177,7 +163,6 @@ bool front_push_r(struct front *f, const struct insn *in, const struct front_rul
 {
 	unsigned size = in->opsize;
 
-	(void)r;
 	front_host_at(f, IR_ESP, -size, size, true);
 	front_op(f, IR_MOV, size, IR_MEM, in->reg, IR_NONE);
 	front_add(f, IR_ESP, IR_ESP, -size);
@@ -188,7 +173,6 @@ bool front_push_i(struct front *f, const struct insn *in, const struct front_rul
 {
 	unsigned size = in->opsize;
 
-	(void)r;
 	front_host_at(f, IR_ESP, -size, size, true);
 	mov_imm(f, size, IR_MEM, in->imm);
 	front_add(f, IR_ESP, IR_ESP, -size);
@@ -199,7 +183,6 @@ bool front_push_rm(struct front *f, const struct insn *in, const struct front_ru
 {
 	unsigned size = in->opsize, rm;
 
-	(void)r;
 	if (!front_rm(f, in, size, false, &rm))
 		return false;
 	if (in->mem)
@@ -220,7 +203,6 @@ static void pop_to(struct front *f, unsigned size, unsigned reg)
 
 bool front_pop_r(struct front *f, const struct insn *in, const struct front_rule *r)
 {
-	(void)r;
 	pop_to(f, in->opsize, in->reg);
 	return true;
 }
@@ -231,7 +213,6 @@ bool front_pop_rm(struct front *f, const struct insn *in, const struct front_rul
 	unsigned size = in->opsize;
 	struct insn at = *in;
 
-	(void)r;
 	if (!in->mem) {
 		pop_to(f, size, in->rm);
 		return true;
@@ -251,7 +232,6 @@ bool front_leave(struct front *f, const struct insn *in, const struct front_rule
 {
 	unsigned size = in->opsize;
 
-	(void)r;
 	front_host_at(f, IR_EBP, 0, size, false);
 	front_add(f, IR_ESP, IR_EBP, size);
 	front_op(f, IR_MOV, size, IR_EBP, IR_MEM, IR_NONE);
