@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Installs, by name, the Debian packages that building, testing and the demo need.
 #
-#   scripts/deps.sh [build|test|demo|bench|all]      default: all
+#   scripts/deps.sh [build|test|demo|bench|judges|all]      default: all
 #
 # Needs root (or sudo). Does nothing where all are installed already.
 set -eu
@@ -17,12 +17,16 @@ tests="clang clang-format libclang-rt-14-dev gcc-multilib libquadmath0 spin mand
 # For the benchmark table's programs: the guest's are built here, and run natively beside it.
 bench="gcc-multilib binutils gzip bzip2 xz-utils openssl lua5.4"
 
+# For the judges: their 32-bit programs are built here, and grub-mkimage runs out of its package.
+judges="gcc-multilib libdevmapper1.02.1 liblzma5"
+
 case $what in
 build) want=$build ;;
 demo) want="$build $demo" ;;
 bench) want="$build $demo $bench" ;;
+judges) want="$build $demo $judges" ;;
 test|all) want="$build $demo $tests" ;;
-*) echo "usage: scripts/deps.sh [build|test|demo|bench|all]" >&2; exit 2 ;;
+*) echo "usage: scripts/deps.sh [build|test|demo|bench|judges|all]" >&2; exit 2 ;;
 esac
 
 missing=
