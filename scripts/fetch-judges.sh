@@ -36,6 +36,7 @@ fetch() {
         $sudo apt-get update >&2 || true
     done
     deb=$(echo "$tmp/debs/"*.deb)
+    # shellcheck disable=SC2016
     dpkg-deb -W --showformat='${Package} ${Version}\n' "$deb" >> "$dir/versions"
     dpkg-deb -x "$deb" "$tmp/$1"
 }
@@ -91,7 +92,7 @@ CFG
 # What the self-tests' own Makefile calls TARGETS_C_32BIT_ALL.
 selftest_names() {
     sed -e ':a' -e '/\\$/N; s/\\\n//; ta' Makefile |
-        sed -n 's/^TARGETS_C_\(BOTHBITS\|32BIT_ONLY\|32BIT_NEEDED\) *:= *//p' | tr -s ' \t' '\n\n' | sort
+        sed -n 's/^TARGETS_C_\(BOTHBITS\|32BIT_ONLY\|32BIT_NEEDED\) *:= *//p' | tr -s '[:blank:]' '\n' | sort
 }
 
 make_selftests() {
@@ -125,6 +126,11 @@ make_selftests() {
 judges=$(cd "$judges" && pwd)
 guest=$(mkdir -p "$guest" && cd "$guest" && pwd)
 cd "$tmp"
+# made FILE SOURCE: FILE is there and not older than SOURCE
+made() {
+    [ -s "$1" ] && [ -z "$(find "$2" -newer "$1")" ]
+}
+
 [ -s "$dir/memtest.bin" ] || make_memtest
-[ -s "$dir/grub-video.tar" ] && [ "$dir/grub.multiboot" -nt "$judges/grub_bios.asm" ] || make_grub
-[ -s "$dir/selftests.initrd" ] && [ "$dir/selftests.initrd" -nt "$judges/selftests-init.sh" ] || make_selftests
+made "$dir/grub-video.tar" "$judges/grub_bios.asm" || make_grub
+made "$dir/selftests.initrd" "$judges/selftests-init.sh" || make_selftests
