@@ -4,6 +4,7 @@
 
 #include "cpuid.h"
 #include "flags.h"
+#include "fpu.h"
 #include "icache.h"
 #include "mmu.h"
 
@@ -74,10 +75,11 @@ void cpu_reset(struct cpu *cpu)
 
 struct cpu *cpu_new(const struct cpu_bus *bus, void *opaque, const char *model, unsigned shift)
 {
-	struct cpu *cpu = calloc(1, sizeof(*cpu));
+	struct cpu *cpu = aligned_alloc(CPU_ALIGN, CPU_ALLOC_LEN);
 
 	if (!cpu)
 		return NULL;
+	memset(cpu, 0, CPU_ALLOC_LEN);
 	cpu->bus = bus;
 	cpu->bus_opaque = opaque;
 	cpu->model = model;
@@ -86,9 +88,9 @@ struct cpu *cpu_new(const struct cpu_bus *bus, void *opaque, const char *model, 
 	cpu->stop_icount = BUS_NEVER;
 	cpu->mmu = mmu_new();
 	cpu->icache = icache_new(ICACHE_ARENA_LEN);
-	cpu->fpu = fpu_new();
+	cpu->fpu = cpu_fpu(cpu);
 	cpu->lapic = lapic_new(cpu);
-	if (!cpu->mmu || !cpu->icache || !cpu->fpu || !cpu->lapic) {
+	if (!cpu->mmu || !cpu->icache || !cpu->lapic) {
 		cpu_free(cpu);
 		return NULL;
 	}
@@ -102,7 +104,7 @@ void cpu_free(struct cpu *cpu)
 		return;
 	mmu_free(cpu->mmu);
 	icache_free(cpu->icache);
-	free(cpu->fpu);
+	fpu_done(cpu->fpu);
 	free(cpu->lapic);
 	free(cpu);
 }

@@ -242,7 +242,7 @@ struct cpu {
 	uint32_t raise_err;
 	bool raise_has_err;
 
-	struct fpu *fpu;
+	struct fpu *fpu; /* behind this struct: CPU_FPU_OFFSET, fpu.h */
 	struct lapic *lapic;
 	struct mmu *mmu;
 	struct icache *icache;
@@ -371,11 +371,12 @@ void flags_set(struct cpu *cpu, uint32_t eflags); /* whole EFLAGS as given (call
 						     privilege); sets look if TF/IF/VM changed */
 
 /* ---- x87 (fpu.h, fpu*.c) ---- */
-struct fpu *fpu_new(void);
 void fpu_reset(struct cpu *cpu); /* state after RESET# */
 /* Executes D8..DF, FWAIT: raises #NM, #MF as due (also FERR# is not wired: CR0.NE=0 gives IRQ 13
  * through port F0 emulation in devices, docs). */
 void fpu_esc(struct cpu *cpu, const struct insn *in);
+/* What the interpreter calls for such an instruction: fpu_esc, or a faster form of it. */
+insn_fn fpu_handler(uint8_t op, uint8_t modrm);
 void fpu_wait(struct cpu *cpu, const struct insn *in);
 void fpu_fxsave(struct cpu *cpu, const struct insn *in);
 void fpu_fxrstor(struct cpu *cpu, const struct insn *in);

@@ -276,7 +276,10 @@ enum decode_result decode_insn(const uint8_t *p, unsigned avail, unsigned mode, 
 		return finish(&r, in);
 	if (!is_allowed(in, enc, &pre))
 		return finish_ud(&r, in);
-	in->fn = row->family ? row->family[form_of(in, enc, mode)] : row->fn;
+	if (enc & E_ESC)
+		in->fn = fpu_handler(op, in->modrm);
+	else
+		in->fn = row->family ? row->family[form_of(in, enc, mode)] : row->fn;
 	return finish(&r, in);
 }
 

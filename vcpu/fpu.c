@@ -7,10 +7,8 @@
  * Order of events in an instruction: #NM, #UD, a pending #MF, faults of the memory operand, then
  * the result, the flags and the pointers all at once.
  */
-#include <stdlib.h>
 #include "fpu_int.h"
 #include "flags.h"
-#include "log.h"
 #include "mem.h"
 
 struct fpu_row {
@@ -237,6 +235,7 @@ void fpu_esc(struct cpu *cpu, const struct insn *in)
 	const struct fpu_row *row;
 	struct fpu_op op;
 
+	fpu_park(f);
 	if (__builtin_expect(cpu->cr0 & (CR0_EM | CR0_TS), 0))
 		cpu_raise(cpu, EXCP_NM);
 	row = find_row(in->imm2, in->modrm);
@@ -262,18 +261,11 @@ void fpu_wait(struct cpu *cpu, const struct insn *in)
 		pending(cpu);
 }
 
-struct fpu *fpu_new(void)
-{
-	struct fpu *f = calloc(1, sizeof(*f));
-
-	must(f != NULL);
-	return f;
-}
-
 void fpu_reset(struct cpu *cpu)
 {
 	struct fpu *f = cpu->fpu;
 
+	fpu_park(f);
 	/* SDM vol. 3, table 9-1: after RESET# the registers hold +0 and the tags say so. */
 	*f = (struct fpu){ 0 };
 	fpu_set_cw(f, 0x0040);

@@ -10,8 +10,16 @@
 #include "cpu.h"
 #include "fpu_arith.h"
 
+/* Where the guest's registers and status word are. */
+enum fpu_place {
+	FPU_HOME,    /* here */
+	FPU_LIVE,    /* in the host's x87 (fpu_live.c); cw and the pointers are here */
+	FPU_LIVE_C1, /* so, but for C1, which is set */
+};
+
 struct fpu {
 	struct f80 reg[8]; /* physical registers: the MMX registers are their significands */
+	uint8_t live;	   /* enum fpu_place */
 	uint16_t cw;
 	uint16_t sw;   /* without TOP */
 	uint8_t top;   /* 0..7 */
@@ -22,6 +30,20 @@ struct fpu {
 	uint32_t fip, fdp;
 	struct f80_env env; /* masks, rc, prec: follow cw by fpu_set_cw() */
 };
+
+/*
+ * The FPU lies behind the CPU, at a fixed distance, so that translated code needs one pointer for
+ * both.
+ */
+#define CPU_ALIGN      64u
+#define CPU_FPU_OFFSET ((sizeof(struct cpu) + CPU_ALIGN - 1) / CPU_ALIGN * CPU_ALIGN)
+#define CPU_ALLOC_LEN \
+	((CPU_FPU_OFFSET + sizeof(struct fpu) + CPU_ALIGN - 1) / CPU_ALIGN * CPU_ALIGN)
+
+static inline struct fpu *cpu_fpu(struct cpu *cpu)
+{
+	return (struct fpu *)((char *)cpu + CPU_FPU_OFFSET);
+}
 
 /* Level of FERR#: an unmasked exception is pending and CR0.NE is clear. The board makes IRQ 13 of
  * it. */
@@ -35,5 +57,20 @@ uint16_t fpu_tags(const struct fpu *f);
 /* Loads: derived state follows. */
 void fpu_set_cw(struct fpu *f, uint16_t cw);
 void fpu_set_status(struct fpu *f, uint16_t sw);
+
+/* Brings the state home from the host's x87: before any of it is read or written. */
+void fpu_leave(struct fpu *f);
+static inline void fpu_park(struct fpu *f)
+{
+	if (__builtin_expect(f->live != FPU_HOME, 0))
+		fpu_leave(f);
+}
+/*
+ * Brings the state to the host's x87, if that may execute the next instruction: false if CR0 or an
+ * exception that is not masked forbids it. sets_c1: the instruction determines C1, whatever it was.
+ */
+bool fpu_enter(struct cpu *cpu, bool sets_c1);
+/* Before the memory goes. */
+void fpu_done(struct fpu *f);
 
 #endif

@@ -350,11 +350,12 @@ static uint32_t fx_address(struct cpu *cpu, const struct insn *in)
 void fpu_fxsave(struct cpu *cpu, const struct insn *in)
 {
 	uint32_t ea = fx_address(cpu, in);
-	const struct fpu *f = cpu->fpu;
+	struct fpu *f = cpu->fpu;
 	uint8_t b[FXSAVE_USED] = { 0 };
 
 	/* The operand has 512 bytes, whatever of it is written. */
 	seg_probe_write(cpu, in->seg, ea, FXSAVE_LEN);
+	fpu_park(f);
 	put16(b, f->cw);
 	put16(b + 2, fpu_status(f));
 	b[4] = (uint8_t)~f->empty;
@@ -375,6 +376,7 @@ void fpu_fxrstor(struct cpu *cpu, const struct insn *in)
 	uint8_t b[FXSAVE_LEN];
 
 	seg_read_bytes(cpu, in->seg, ea, b, sizeof(b));
+	fpu_park(f);
 	fpu_set_cw(f, (uint16_t)get16(b));
 	fpu_set_status(f, (uint16_t)get16(b + 2));
 	f->empty = (uint8_t)~b[4];
@@ -388,10 +390,11 @@ void fpu_fxrstor(struct cpu *cpu, const struct insn *in)
 
 uint64_t fpu_digest(const struct cpu *cpu)
 {
-	const struct fpu *f = cpu->fpu;
+	struct fpu *f = cpu->fpu;
 	uint8_t b[8 * 10 + 20];
 	uint8_t *p = b + 80;
 
+	fpu_park(f);
 	for (unsigned i = 0; i < 8; i++) {
 		put32(b + 10 * i, (uint32_t)f->reg[i].m);
 		put32(b + 10 * i + 4, (uint32_t)(f->reg[i].m >> 32));

@@ -235,7 +235,7 @@ void fpu_op_fcmov(struct fpu_op *op)
 			fpu_set_st(f, 0, f80_indefinite());
 		return;
 	}
-	/* C1 stays as it was. */
+	fpu_commit(f, 0);
 	if (set != (op->arg >= 4))
 		fpu_set_st(f, 0, fpu_st(f, op->rm));
 }

@@ -151,6 +151,19 @@ MEM_SEG_(32, uint32_t)
 MEM_SEG_(64, uint64_t)
 
 /*
+ * Host address of an operand that lies in one page of plain memory, or NULL: then the general form
+ * has to do it. Raises what the segment's check raises.
+ */
+static inline uint8_t *seg_host(
+	struct cpu *cpu, enum seg seg, uint32_t off, unsigned size, bool write)
+{
+	uint32_t lin = write ? seg_linear_write(cpu, seg, off, size)
+			     : seg_linear_read(cpu, seg, off, size);
+
+	return tlb_host(mem_tlb(cpu, mem_user(cpu), write), lin, size);
+}
+
+/*
  * Read-modify-write: the read is made with the intent to write, so that a fault reports a write
  *(SDM vol. 3, 4.7).
  *

@@ -3,9 +3,10 @@
  * How many million guest instructions the interpreter retires per second of CPU time, with nothing
  *around it.
  *
- *	vcpu_mips IMAGE [MILLIONS]
+ *	vcpu_mips IMAGE [MILLIONS [X87]]
  *
- * IMAGE is vcpu_guest.bin. It runs in slices, as the process would run it.
+ * IMAGE is vcpu_guest.bin, X87 vcpu_x87.bin, of which only the loops of x87 instructions are
+ * measured. It runs in slices, as the process would run it.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,6 +47,47 @@ static int measure(struct vm *vm, const char *what, uint64_t n)
 	return 0;
 }
 
+/* The loops of vcpu_x87.asm, each with 8 groups of instructions in a round and two to go round. */
+static int measure_x87(struct vm *vm, uint64_t n)
+{
+	static const struct {
+		const char *name;
+		unsigned insns; /* of a group */
+	} loops[] = {
+#define LOOP(name, insns) { name, insns },
+#include "vcpu_x87.def"
+	};
+	int r = 0;
+
+	for (uint32_t i = 0; i < sizeof(loops) / sizeof(loops[0]); i++) {
+		uint64_t end = vm->cpu->icount + n, start = vm->cpu->icount;
+		double t0;
+
+		vm->cpu->eip = VM_CODE;
+		vm->cpu->gpr[R_EAX] = i;
+		t0 = cpu_seconds();
+		while (vm->cpu->icount < end && !r)
+			r = vm_run(vm, SLICE) != VM_LIMIT;
+		t0 = cpu_seconds() - t0;
+		printf("%-40s %8.2f ns each, %6.2f ns an instruction\n", loops[i].name,
+			t0 * 1e9 / (double)(vm->cpu->icount - start) * (loops[i].insns + 0.25),
+			t0 * 1e9 / (double)(vm->cpu->icount - start));
+	}
+	return r;
+}
+
+static size_t image_read(const char *path, uint8_t *buf, size_t len)
+{
+	FILE *f = fopen(path, "rb");
+	size_t n;
+
+	if (!f)
+		return 0;
+	n = fread(buf, 1, len, f);
+	fclose(f);
+	return n;
+}
+
 int main(int argc, char **argv)
 {
 	static uint8_t image[65536];
@@ -56,16 +98,19 @@ int main(int argc, char **argv)
 		"\xbf\x00\x00\x30\x00\xb9\x00\x04\x00\x00\xf3\xab\xeb\xe1";
 	struct vm *vm;
 	size_t len;
-	FILE *f;
 	int r;
 
-	if (argc < 2 || !(f = fopen(argv[1], "rb"))) {
-		fprintf(stderr, "usage: vcpu_mips IMAGE [MILLIONS]\n");
+	if (argc < 2 || !(len = image_read(argv[argc > 3 ? 3 : 1], image, sizeof(image)))) {
+		fprintf(stderr, "usage: vcpu_mips IMAGE [MILLIONS [X87]]\n");
 		return 2;
 	}
-	len = fread(image, 1, sizeof(image), f);
-	fclose(f);
 	vm = vm_new(VM_PROT32);
+	if (argc > 3) {
+		vm_code(vm, image, len);
+		r = measure_x87(vm, n);
+		vm_free(vm);
+		return r;
+	}
 	vm_code(vm, image, len);
 	r = measure(vm, "mixed, no paging", n);
 	vm_paging(vm, false);

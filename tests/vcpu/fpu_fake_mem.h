@@ -41,6 +41,13 @@ FAKE_ACCESS(16)
 FAKE_ACCESS(32)
 FAKE_ACCESS(64)
 
+static inline uint8_t *seg_host(
+	struct cpu *cpu, enum seg seg, uint32_t off, unsigned size, bool write)
+{
+	fake_writes += write;
+	return fake_at(cpu, seg, off, size);
+}
+
 static inline void seg_read_bytes(
 	struct cpu *cpu, enum seg seg, uint32_t off, void *buf, unsigned n)
 {

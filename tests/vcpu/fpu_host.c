@@ -51,9 +51,10 @@ void host_init(void)
 	code = mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC,
 		MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
 	must(code != MAP_FAILED);
-	test_cpu = calloc(1, sizeof(*test_cpu));
+	test_cpu = aligned_alloc(CPU_ALIGN, CPU_ALLOC_LEN);
 	must(test_cpu != NULL);
-	test_cpu->fpu = fpu_new();
+	memset(test_cpu, 0, CPU_ALLOC_LEN);
+	test_cpu->fpu = cpu_fpu(test_cpu);
 	test_cpu->cr0 = CR0_PE | CR0_NE | CR0_MP;
 }
 

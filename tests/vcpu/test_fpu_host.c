@@ -48,11 +48,11 @@ static unsigned sw_ignored(unsigned op, unsigned modrm)
 	bool fcmov = (op & ~1u) == 0xda && modrm >= 0xc0 && modrm < 0xe0;
 	bool ffree = (op == 0xdd || op == 0xdf) && modrm >= 0xc0 && modrm < 0xc8;
 
-	/* Some set PE for exact results, too; AMD leaves C1 alone in FCOMI, where the SDM says 0.
-	 */
+	/* Some set PE for exact results, too; AMD leaves C1 alone in FCOMI, where the SDM says 0,
+	 * and in FCMOV, where it is 0 here. */
 	if (is_transcendental(op, modrm))
 		return SW_C1 | SW_PE | SW_ES | SW_B;
-	if (comi || (!host_is_amd() && (fcmov || ffree)))
+	if (comi || fcmov || (!host_is_amd() && ffree))
 		return SW_C1;
 	return 0;
 }

@@ -1,0 +1,699 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The guest's x87 state in the host's x87: registers, tags, TOP, status. An instruction of the
+ * guest is then the same instruction of the host, its operand in memory replaced, and the sticky
+ * flags, the condition codes and masked stack faults come of themselves (SDM vol. 1, chapter 8).
+ *
+ * The state goes there with the first instruction that can use it and comes home (fpu_leave())
+ * with the first that cannot, or when the CPU stops running. Only while every exception is masked:
+ * else the portable code is in charge, as it is of all that is not exactly defined, where
+ * processors differ (docs/x87.md). Compiled code for x86-64 keeps its hands off the x87 as long as
+ * there is no long double in it; signal handlers find a fresh one and must return, not jump.
+ *
+ * Where the state is can never be seen by the guest: both ways give the same bits.
+ */
+#include "fpu_int.h"
+#include "flags.h"
+#include "mem.h"
+
+#if defined(__x86_64__) && !defined(DEJAVM_PORTABLE)
+
+#ifndef likely
+#define likely(x)   __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)
+#endif
+
+/* Whose state is in this thread's x87. */
+static __thread struct fpu *owner;
+
+/* FNSAVE's image (SDM vol. 1, figure 8-9) */
+struct image {
+	uint32_t cw, sw, tags, ip, ip_sel, dp, dp_sel;
+	uint8_t st[8][10];
+};
+
+_Static_assert(sizeof(struct image) == 108, "as in the manual");
+
+struct env {
+	uint32_t cw, sw, tags, ip, ip_sel, dp, dp_sel;
+};
+
+/* The reserved precision 01 is extended here; the host is not asked. */
+static uint16_t host_cw(uint16_t cw)
+{
+	return (cw >> 8 & 3) == 1 ? cw | 0x300 : cw;
+}
+
+static void take_over(struct fpu *f)
+{
+	struct image im = { .cw = host_cw(f->cw), .sw = fpu_status(f) };
+
+	for (unsigned i = 0; i < 8; i++) {
+		const struct f80 *x = &f->reg[fpu_phys(f, i)];
+
+		/* Of the other tags the processor makes its own. */
+		im.tags |= (f->empty >> i & 1) * (3u << 2 * i);
+		memcpy(im.st[i], &x->m, 8);
+		memcpy(im.st[i] + 8, &x->se, 2);
+	}
+	if (owner)
+		fpu_leave(owner);
+	__asm__ volatile("frstor %0" : : "m"(im));
+	owner = f;
+	f->live = FPU_LIVE;
+}
+
+void fpu_leave(struct fpu *f)
+{
+	struct image im;
+
+	/* FNSAVE leaves the x87 as compiled code expects it. */
+	__asm__ volatile("fnsave %0" : "=m"(im));
+	f->top = im.sw >> 11 & 7;
+	f->sw = (uint16_t)(im.sw & ~0x3800u);
+	if (f->live == FPU_LIVE_C1)
+		f->sw |= SW_C1;
+	f->empty = 0;
+	for (unsigned i = 0; i < 8; i++) {
+		struct f80 *x = &f->reg[fpu_phys(f, i)];
+
+		f->empty |= (uint8_t)((im.tags >> 2 * i & 3) == 3) << i;
+		memcpy(&x->m, im.st[i], 8);
+		memcpy(&x->se, im.st[i] + 8, 2);
+	}
+	f->live = FPU_HOME;
+	owner = NULL;
+}
+
+/* ORs bits into the host's status word. */
+static void host_set_sw(unsigned bits)
+{
+	struct env e;
+
+	__asm__ volatile("fnstenv %0" : "=m"(e));
+	e.sw |= bits;
+	__asm__ volatile("fldenv %0" : : "m"(e));
+}
+
+static inline unsigned host_sw(void)
+{
+	uint16_t sw;
+
+	__asm__ volatile("fnstsw %0" : "=a"(sw));
+	return sw;
+}
+
+bool fpu_enter(struct cpu *cpu, bool sets_c1)
+{
+	struct fpu *f = cpu->fpu;
+
+	if ((cpu->cr0 & (CR0_EM | CR0_TS)) || (f->cw & SW_EXCPS) != SW_EXCPS)
+		return false;
+	if (f->live == FPU_HOME)
+		take_over(f);
+	if (f->live == FPU_LIVE_C1) {
+		if (!sets_c1)
+			host_set_sw(SW_C1);
+		f->live = FPU_LIVE;
+	}
+	return true;
+}
+
+/* May the instruction run on the host? All that may determine C1. */
+static inline bool ready(struct cpu *cpu, const struct fpu *f)
+{
+	if (likely(f->live == FPU_LIVE && !(cpu->cr0 & (CR0_EM | CR0_TS))))
+		return true;
+	return fpu_enter(cpu, true);
+}
+
+/*
+ * One function for each instruction: 4 bytes each for D8 C0 to DF FF; for D8 /0 to DF /7 with the
+ * operand at the first argument; 8 bytes each for FCOMI and its kin, DB and DF E8 to F7, which
+ * return AH as LAHF leaves it; 16 bytes for FCMOV ST(0), ST(i) if the first argument is not zero;
+ * 16 for each control word, by its bits 8 to 11 (PC 01 is extended): processors predict that an
+ * FLDCW loads what it loaded last time, and take 60 ns if it does not; 8 for FFREE ST(i). D9 F6, D9
+ * F7 (FDECSTP, FINCSTP) are there to clear C1 where processors differ.
+ */
+__asm__(".pushsection .text\n"
+	".balign 16\n"
+	"fpu_host_reg:\n"
+	".set fpu_op, 0xd8\n"
+	".rept 8\n"
+	".set fpu_rm, 0xc0\n"
+	".rept 64\n"
+	".byte fpu_op, fpu_rm, 0xc3, 0x90\n"
+	".set fpu_rm, fpu_rm + 1\n"
+	".endr\n"
+	".set fpu_op, fpu_op + 1\n"
+	".endr\n"
+	"fpu_host_mem:\n"
+	".set fpu_op, 0xd8\n"
+	".rept 8\n"
+	".set fpu_rm, 0x07\n"
+	".rept 8\n"
+	".byte fpu_op, fpu_rm, 0xc3, 0x90\n"
+	".set fpu_rm, fpu_rm + 8\n"
+	".endr\n"
+	".set fpu_op, fpu_op + 1\n"
+	".endr\n"
+	"fpu_host_comi:\n"
+	".set fpu_op, 0xdb\n"
+	".rept 2\n"
+	".set fpu_rm, 0xe8\n"
+	".rept 16\n"
+	".byte 0xd9, 0xf6, 0xd9, 0xf7, fpu_op, fpu_rm, 0x9f, 0xc3\n"
+	".set fpu_rm, fpu_rm + 1\n"
+	".endr\n"
+	".set fpu_op, fpu_op + 4\n"
+	".endr\n"
+	"fpu_host_cmov:\n"
+	".set fpu_rm, 0xc8\n"
+	".rept 8\n"
+	"test %edi, %edi\n"
+	".byte 0xdb, fpu_rm, 0xd9, 0xf6, 0xd9, 0xf7\n"
+	"ret\n"
+	".balign 16\n"
+	".set fpu_rm, fpu_rm + 1\n"
+	".endr\n"
+	"fpu_host_cw:\n"
+	".set fpu_cw, 0x07f\n"
+	".rept 16\n"
+	"fldcw 1f(%rip)\n"
+	"ret\n"
+	"1: .short fpu_cw | (((fpu_cw & 0x300) == 0x100) & 0x300)\n"
+	".balign 16\n"
+	".set fpu_cw, fpu_cw + 0x100\n"
+	".endr\n"
+	"fpu_host_free:\n"
+	".set fpu_rm, 0xc0\n"
+	".rept 8\n"
+	".byte 0xdd, fpu_rm, 0xd9, 0xf6, 0xd9, 0xf7, 0xc3, 0x90\n"
+	".set fpu_rm, fpu_rm + 1\n"
+	".endr\n"
+	".popsection\n");
+
+extern const uint8_t fpu_host_reg[8][64][4], fpu_host_mem[8][8][4], fpu_host_comi[2][16][8],
+	fpu_host_cmov[8][16], fpu_host_cw[16][16], fpu_host_free[8][8];
+
+/* ISO C has no conversion for it. */
+#define CALL(type, code, ...)              \
+	({                                 \
+		union {                    \
+			const uint8_t *p;  \
+			type;              \
+		} call_ = { .p = (code) }; \
+		call_.fn(__VA_ARGS__);     \
+	})
+
+static inline void host_reg(const struct insn *in)
+{
+	CALL(void (*fn)(void), fpu_host_reg[in->imm2 & 7][in->modrm & 63]);
+}
+
+static inline void host_mem(const struct insn *in, void *p)
+{
+	CALL(void (*fn)(void *), fpu_host_mem[in->imm2 & 7][in->modrm >> 3 & 7], p);
+}
+
+/* FIP, FOP; once nothing can fault any more */
+static inline void note(struct cpu *cpu, struct fpu *f, const struct insn *in)
+{
+	f->fop = (uint16_t)((in->imm2 & 7u) << 8 | in->modrm);
+	f->fip = cpu->eip;
+	f->fcs = cpu->seg[SEG_CS].sel;
+}
+
+static inline void note_mem(struct cpu *cpu, struct fpu *f, const struct insn *in, uint32_t ea)
+{
+	note(cpu, f, in);
+	f->fdp = ea;
+	f->fds = cpu->seg[in->seg].sel;
+}
+
+static void live_reg(struct cpu *cpu, const struct insn *in)
+{
+	struct fpu *f = cpu_fpu(cpu);
+
+	if (unlikely(!ready(cpu, f))) {
+		fpu_esc(cpu, in);
+		return;
+	}
+	host_reg(in);
+	note(cpu, f, in);
+}
+
+/* An operand that is not in one page of plain memory, by the general functions. */
+static void fetch_slow(
+	struct cpu *cpu, enum seg seg, uint32_t ea, unsigned size, uint8_t ret_buf[10])
+{
+	uint64_t v;
+
+	switch (size) {
+	case 2: v = seg_read16(cpu, seg, ea); break;
+	case 4: v = seg_read32(cpu, seg, ea); break;
+	case 8: v = seg_read64(cpu, seg, ea); break;
+	default: seg_read_bytes(cpu, seg, ea, ret_buf, size); return;
+	}
+	memcpy(ret_buf, &v, 8);
+}
+
+static inline void live_read(struct cpu *cpu, const struct insn *in, unsigned size)
+{
+	struct fpu *f = cpu_fpu(cpu);
+	uint8_t buf[10];
+	uint32_t ea;
+	void *p;
+
+	if (unlikely(!ready(cpu, f))) {
+		fpu_esc(cpu, in);
+		return;
+	}
+	ea = insn_ea(cpu, in);
+	p = seg_host(cpu, in->seg, ea, size, false);
+	if (unlikely(!p)) {
+		fetch_slow(cpu, in->seg, ea, size, buf);
+		p = buf;
+	}
+	host_mem(in, p);
+	note_mem(cpu, f, in, ea);
+}
+
+/* A store cannot be taken back when it faults: what might is tried first. */
+static void store_slow(struct cpu *cpu, const struct insn *in, uint32_t ea, unsigned size)
+{
+	uint8_t buf[10];
+	uint64_t v;
+
+	/* #AC is not among what a probe raises. */
+	if (cpu->eflags & FL_AC) {
+		fpu_esc(cpu, in);
+		return;
+	}
+	seg_probe_write(cpu, in->seg, ea, size);
+	host_mem(in, buf);
+	memcpy(&v, buf, 8);
+	switch (size) {
+	case 2: seg_write16(cpu, in->seg, ea, (uint16_t)v); break;
+	case 4: seg_write32(cpu, in->seg, ea, (uint32_t)v); break;
+	case 8: seg_write64(cpu, in->seg, ea, v); break;
+	default: seg_write_bytes(cpu, in->seg, ea, buf, size); break;
+	}
+	note_mem(cpu, cpu_fpu(cpu), in, ea);
+}
+
+static inline void live_write(struct cpu *cpu, const struct insn *in, unsigned size)
+{
+	struct fpu *f = cpu_fpu(cpu);
+	uint32_t ea;
+	void *p;
+
+	if (unlikely(!ready(cpu, f))) {
+		fpu_esc(cpu, in);
+		return;
+	}
+	ea = insn_ea(cpu, in);
+	p = seg_host(cpu, in->seg, ea, size, true);
+	if (unlikely(!p)) {
+		store_slow(cpu, in, ea, size);
+		return;
+	}
+	host_mem(in, p);
+	note_mem(cpu, f, in, ea);
+}
+
+#define LIVE_MEM(size)                                                       \
+	static void live_read##size(struct cpu *cpu, const struct insn *in)  \
+	{                                                                    \
+		live_read(cpu, in, size);                                    \
+	}                                                                    \
+	static void live_write##size(struct cpu *cpu, const struct insn *in) \
+	{                                                                    \
+		live_write(cpu, in, size);                                   \
+	}
+LIVE_MEM(2)
+LIVE_MEM(4)
+LIVE_MEM(8)
+LIVE_MEM(10)
+
+static void live_comi(struct cpu *cpu, const struct insn *in)
+{
+	struct fpu *f = cpu_fpu(cpu);
+	uint16_t ax;
+
+	if (unlikely(!ready(cpu, f))) {
+		fpu_esc(cpu, in);
+		return;
+	}
+	ax = CALL(uint16_t(*fn)(void), fpu_host_comi[in->imm2 == 0xdf][in->modrm - 0xe8]);
+	flags_set_arith(cpu, ax >> 8 & (FL_ZF | FL_PF | FL_CF));
+	note(cpu, f, in);
+}
+
+static void live_cmov(struct cpu *cpu, const struct insn *in)
+{
+	static const uint32_t bits[4] = { FL_CF, FL_ZF, FL_CF | FL_ZF, FL_PF };
+	struct fpu *f = cpu_fpu(cpu);
+	bool set;
+
+	if (unlikely(!ready(cpu, f))) {
+		fpu_esc(cpu, in);
+		return;
+	}
+	set = (flags_get_arith(cpu) & bits[in->modrm >> 3 & 3]) != 0;
+	CALL(void (*fn)(unsigned), fpu_host_cmov[in->modrm & 7], set != (in->imm2 & 1));
+	note(cpu, f, in);
+}
+
+static void live_free(struct cpu *cpu, const struct insn *in)
+{
+	struct fpu *f = cpu_fpu(cpu);
+
+	if (unlikely(!ready(cpu, f))) {
+		fpu_esc(cpu, in);
+		return;
+	}
+	CALL(void (*fn)(void), fpu_host_free[in->modrm & 7]);
+	note(cpu, f, in);
+}
+
+static inline void host_push(struct f80 x)
+{
+	__asm__ volatile("fldt %0" : : "m"(x));
+}
+
+/* A real indefinite, IE and SF if the register is empty. */
+static inline struct f80 host_pop(void)
+{
+	struct f80 x;
+
+	__asm__ volatile("fstpt %0" : "=m"(x));
+	return x;
+}
+
+/* FPREM, FPREM1: how far one that remains partial goes is up to the processor. */
+static void live_rem(struct cpu *cpu, const struct insn *in)
+{
+	struct fpu *f = cpu_fpu(cpu);
+	struct f80 x;
+	unsigned sw;
+
+	if (unlikely(!ready(cpu, f) || ((sw = host_sw()) & SW_SF))) {
+		fpu_esc(cpu, in);
+		return;
+	}
+	x = host_pop();
+	host_push(x);
+	if (unlikely(host_sw() & SW_SF)) {
+		/* ST0 was empty: as if nothing had been. */
+		fpu_leave(f);
+		fpu_set_status(f, (uint16_t)sw);
+		f->empty |= (uint8_t)(1u << f->top);
+		fpu_esc(cpu, in);
+		return;
+	}
+	host_reg(in);
+	if (unlikely(host_sw() & SW_C2)) {
+		host_pop();
+		host_push(x);
+		fpu_esc(cpu, in);
+		return;
+	}
+	note(cpu, f, in);
+}
+
+/* ---- control: no FIP and FOP; those that start with N do not look at ES ---- */
+static void live_fldcw(struct cpu *cpu, const struct insn *in)
+{
+	struct fpu *f = cpu_fpu(cpu);
+	uint16_t cw;
+
+	if (unlikely(f->live == FPU_HOME || (cpu->cr0 & (CR0_EM | CR0_TS)))) {
+		fpu_esc(cpu, in);
+		return;
+	}
+	cw = seg_read16(cpu, in->seg, insn_ea(cpu, in));
+	if ((cw & SW_EXCPS) != SW_EXCPS)
+		fpu_park(f);
+	fpu_set_cw(f, cw);
+	if (f->live)
+		CALL(void (*fn)(void), fpu_host_cw[f->cw >> 8 & 15]);
+}
+
+static void live_fnstcw(struct cpu *cpu, const struct insn *in)
+{
+	if (unlikely(cpu->cr0 & (CR0_EM | CR0_TS)))
+		cpu_raise(cpu, EXCP_NM);
+	seg_write16(cpu, in->seg, insn_ea(cpu, in), cpu_fpu(cpu)->cw);
+}
+
+/* The state has to be in the host. */
+static inline uint16_t live_sw(const struct fpu *f)
+{
+	return (uint16_t)(host_sw() | (f->live == FPU_LIVE_C1 ? SW_C1 : 0));
+}
+
+static void live_fnstsw(struct cpu *cpu, const struct insn *in)
+{
+	struct fpu *f = cpu_fpu(cpu);
+
+	if (unlikely(f->live == FPU_HOME || (cpu->cr0 & (CR0_EM | CR0_TS)))) {
+		fpu_esc(cpu, in);
+		return;
+	}
+	if (in->mem)
+		seg_write16(cpu, in->seg, insn_ea(cpu, in), live_sw(f));
+	else
+		cpu->gpr[R_EAX] = (cpu->gpr[R_EAX] & 0xffff0000) | live_sw(f);
+}
+
+static void live_fnclex(struct cpu *cpu, const struct insn *in)
+{
+	const struct fpu *f = cpu_fpu(cpu);
+
+	if (unlikely(f->live == FPU_HOME || (cpu->cr0 & (CR0_EM | CR0_TS)))) {
+		fpu_esc(cpu, in);
+		return;
+	}
+	__asm__ volatile("fnclex");
+}
+
+/* ---- transcendentals: our own, on the host's stack ---- */
+/*
+ * Whatever the computation has flagged; C1 is not carried to the host, most likely the next
+ * instruction sets it anyway. sw: as it was before.
+ */
+static void trans_done(struct fpu *f, unsigned sw, unsigned flags)
+{
+	if (flags & SW_EXCPS & ~sw)
+		host_set_sw(flags & SW_EXCPS);
+	if (flags & SW_C1)
+		f->live = FPU_LIVE_C1;
+}
+
+/*
+ * Ready, and nothing in the status word that the handlers below cannot do with: SF tells them
+ * that a register was empty, C2 has to be cleared by some. ret_sw: the status word
+ */
+static inline bool trans_ready(struct cpu *cpu, const struct fpu *f, unsigned *ret_sw)
+{
+	if (!ready(cpu, f))
+		return false;
+	*ret_sw = host_sw();
+	return !(*ret_sw & (SW_SF | SW_C2));
+}
+
+/* FSIN, FCOS, F2XM1 */
+static void live_trans1(struct cpu *cpu, const struct insn *in)
+{
+	struct fpu *f = cpu_fpu(cpu);
+	struct f80 x, r = f80_indefinite();
+	struct f80_env *e = fpu_env(f);
+	bool in_range = true;
+	unsigned sw;
+
+	if (!trans_ready(cpu, f, &sw)) {
+		fpu_esc(cpu, in);
+		return;
+	}
+	x = host_pop();
+	if (likely(!(host_sw() & SW_SF))) {
+		switch (in->modrm) {
+		case 0xf0: r = f80_2xm1(e, x); break;
+		case 0xfe: in_range = f80_sincos(e, x, &r, NULL); break;
+		default: in_range = f80_sincos(e, x, NULL, &r); break;
+		}
+	}
+	if (unlikely(!in_range)) {
+		host_push(x);
+		fpu_esc(cpu, in);
+		return;
+	}
+	host_push(r);
+	note(cpu, f, in);
+	trans_done(f, sw, e->flags);
+}
+
+/* FSINCOS, FPTAN: the second result is pushed. */
+static void live_trans1_push(struct cpu *cpu, const struct insn *in)
+{
+	struct fpu *f = cpu_fpu(cpu);
+	struct f80 x, r0 = f80_indefinite(), r1 = r0;
+	struct f80_env *e = fpu_env(f);
+	bool in_range = true, empty;
+	unsigned sw;
+
+	if (!trans_ready(cpu, f, &sw)) {
+		fpu_esc(cpu, in);
+		return;
+	}
+	x = host_pop();
+	empty = host_sw() & SW_SF;
+	if (unlikely(empty)) {
+		; /* both results are indefinite, and the second is pushed, room or not */
+	} else if (in->modrm == 0xfb) {
+		in_range = f80_sincos(e, x, &r0, &r1);
+	} else {
+		in_range = f80_tan(e, x, &r0);
+		r1 = f80_is_nan(r0) ? r0 : f80_make(false, F80_BIAS, F80_J);
+	}
+	if (unlikely(!in_range)) {
+		host_push(x);
+		fpu_esc(cpu, in);
+		return;
+	}
+	host_push(r0);
+	host_push(r1);
+	note(cpu, f, in);
+	if (unlikely(host_sw() & SW_SF)) {
+		/* Perhaps there was no room and an indefinite was pushed: then the other result
+		 * is one, too. */
+		__asm__ volatile("fst %%st(1)" : :);
+		if (!empty)
+			host_set_sw(SW_C1);
+		return;
+	}
+	trans_done(f, sw, e->flags);
+}
+
+/* FYL2X, FPATAN, FYL2XP1 */
+static void live_trans2(struct cpu *cpu, const struct insn *in)
+{
+	struct fpu *f = cpu_fpu(cpu);
+	struct f80 x, y, r = f80_indefinite();
+	struct f80_env *e = fpu_env(f);
+	unsigned sw;
+
+	if (!trans_ready(cpu, f, &sw)) {
+		fpu_esc(cpu, in);
+		return;
+	}
+	x = host_pop();
+	y = host_pop();
+	if (likely(!(host_sw() & SW_SF))) {
+		switch (in->modrm) {
+		case 0xf1: r = f80_yl2x(e, x, y); break;
+		case 0xf3: r = f80_atan2(e, y, x); break;
+		default: r = f80_yl2xp1(e, x, y); break;
+		}
+	}
+	host_push(r);
+	note(cpu, f, in);
+	trans_done(f, sw, e->flags);
+}
+
+void fpu_done(struct fpu *f)
+{
+	fpu_park(f);
+}
+
+/* Memory forms: [opcode & 7][ModRM.reg]; NULL: the portable code */
+static const insn_fn mem_handlers[8][8] = {
+	{ live_read4, live_read4, live_read4, live_read4, live_read4, live_read4, live_read4,
+		live_read4 },
+	{ live_read4, NULL, live_write4, live_write4, NULL, live_fldcw, NULL, live_fnstcw },
+	{ live_read4, live_read4, live_read4, live_read4, live_read4, live_read4, live_read4,
+		live_read4 },
+	{ live_read4, NULL, live_write4, live_write4, NULL, live_read10, NULL, live_write10 },
+	{ live_read8, live_read8, live_read8, live_read8, live_read8, live_read8, live_read8,
+		live_read8 },
+	{ live_read8, NULL, live_write8, live_write8, NULL, NULL, NULL, live_fnstsw },
+	{ live_read2, live_read2, live_read2, live_read2, live_read2, live_read2, live_read2,
+		live_read2 },
+	{ live_read2, NULL, live_write2, live_write2, NULL, live_read8, NULL, live_write8 },
+};
+
+/* Register forms, by groups of eight: what is not here may be in ones[]. */
+static const insn_fn reg_handlers[8][8] = {
+	{ live_reg, live_reg, live_reg, live_reg, live_reg, live_reg, live_reg, live_reg },
+	{ live_reg, live_reg },
+	{ live_cmov, live_cmov, live_cmov, live_cmov },
+	{ live_cmov, live_cmov, live_cmov, live_cmov, NULL, live_comi, live_comi },
+	{ live_reg, live_reg, NULL, NULL, live_reg, live_reg, live_reg, live_reg },
+	{ live_free, NULL, live_reg, live_reg, live_reg, live_reg },
+	{ live_reg, live_reg, NULL, NULL, live_reg, live_reg, live_reg, live_reg },
+	{ NULL, NULL, NULL, NULL, NULL, live_comi, live_comi },
+};
+
+/* D9 E0 to D9 FF */
+static const insn_fn d9_handlers[32] = {
+	live_reg, live_reg, NULL, NULL, live_reg, live_reg, NULL, NULL, /* FCHS FABS FTST FXAM */
+	live_reg, live_reg, live_reg, live_reg, live_reg, live_reg, live_reg, NULL, /* constants */
+	live_trans1,								    /* F2XM1 */
+	live_trans2,								    /* FYL2X */
+	live_trans1_push,							    /* FPTAN */
+	live_trans2,								    /* FPATAN */
+	live_reg,								    /* FXTRACT */
+	live_rem,								    /* FPREM1 */
+	live_reg,								    /* FDECSTP */
+	live_reg,								    /* FINCSTP */
+	live_rem,								    /* FPREM */
+	live_trans2,								    /* FYL2XP1 */
+	live_reg,								    /* FSQRT */
+	live_trans1_push,							    /* FSINCOS */
+	live_reg,								    /* FRNDINT */
+	live_reg,								    /* FSCALE */
+	live_trans1,								    /* FSIN */
+	live_trans1,								    /* FCOS */
+};
+
+insn_fn fpu_handler(uint8_t op, uint8_t modrm)
+{
+	insn_fn fn;
+
+	if (modrm < 0xc0)
+		fn = mem_handlers[op & 7][modrm >> 3 & 7];
+	else if (op == 0xd9 && modrm >= 0xe0)
+		fn = d9_handlers[modrm & 31];
+	else if ((op == 0xda && modrm == 0xe9) || (op == 0xde && modrm == 0xd9))
+		fn = live_reg; /* FUCOMPP, FCOMPP */
+	else if (op == 0xdb && modrm == 0xe2)
+		fn = live_fnclex;
+	else if (op == 0xdf && modrm == 0xe0)
+		fn = live_fnstsw;
+	else
+		fn = reg_handlers[op & 7][modrm >> 3 & 7];
+	return fn ? fn : fpu_esc;
+}
+
+#else
+
+bool fpu_enter(struct cpu *cpu, bool sets_c1)
+{
+	return false;
+}
+
+void fpu_leave(struct fpu *f)
+{
+}
+
+void fpu_done(struct fpu *f)
+{
+}
+
+insn_fn fpu_handler(uint8_t op, uint8_t modrm)
+{
+	return fpu_esc;
+}
+
+#endif
