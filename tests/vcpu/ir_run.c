@@ -17,7 +17,7 @@ struct run {
 	/* The flags, as ops of the block may read them, and as exits may. */
 	uint16_t cc_use, cc_exit;
 	enum ir_outcome outcome;
-	bool handler; /* an instruction's handler runs: faults are the guest's */
+	bool handler; /* an instruction's handler runs */
 };
 
 static uint16_t cc_of(unsigned irf)
@@ -107,9 +107,7 @@ static bool do_host(struct run *s, const struct ir_op *op)
 		if (off > UINT32_MAX - (op->size - 1u)) /* beyond the limit */
 			return leave_before(s, op);
 	}
-	s->h = NULL;
-	if ((lin & ~PAGE_MASK) + op->size <= PAGE_SIZE)
-		s->h = mmu_host(cpu, lin, op->dst, mem_user(cpu));
+	s->h = mmu_try_host(cpu, lin, op->size, op->dst);
 	return s->h || leave_before(s, op);
 }
 
@@ -400,7 +398,6 @@ enum ir_outcome ir_run(struct ir_runner *r, struct cpu *cpu, const struct ir_blo
 	struct run *volatile keep;
 	struct run s = { .r = r, .cpu = cpu, .b = b, .cc_use = cpu->cc, .cc_exit = cpu->cc };
 	sigjmp_buf here;
-	const struct ir_op *volatile at = b->op;
 
 	keep = &s;
 	memcpy(s.code, r->code, b->len);
@@ -409,15 +406,10 @@ enum ir_outcome ir_run(struct ir_runner *r, struct cpu *cpu, const struct ir_blo
 		s.cc_use = s.cc_exit = (uint16_t)(r->random() & CC_ARITH);
 	if (sigsetjmp(here, 0)) {
 		cpu->rep_again = false;
-		if (keep->handler) {
-			keep->outcome = IR_FAULTED;
-			return IR_FAULTED;
-		}
-		leave_before(keep, at);
-		return IR_LEFT;
+		must(keep->handler); /* nothing else may raise */
+		return IR_FAULTED;
 	}
 	for (const struct ir_op *op = b->op;; op++) {
-		at = op;
 		r->executed[op->op]++;
 		if (ir_props(op) & IRO_EXIT && r->leave_odds && r->random() % r->leave_odds == 0) {
 			leave_before(&s, op);
