@@ -68,22 +68,29 @@ static void load_tmp(struct back *k, unsigned size, unsigned r)
 		x_mov_r_rm(&k->a, r == IR_MEM ? 4 : size == 1 ? 1 : 4, H_TMP, operand(r));
 }
 
-/* Keeps register r (H_TMP included) in a new cell; the present recipe's stay. No flags. */
-static unsigned keep_reg(struct back *k, unsigned size, unsigned host, unsigned also)
+/* Keeps H_TMP in a new cell, which is none of `also`. No flags. */
+static unsigned keep_tmp(struct back *k, unsigned also)
 {
 	unsigned slot = slot_alloc(k, also);
 
-	x_mov_rm_r(&k->a, size == 1 ? 1 : 4, slot_mem(slot), host);
+	x_mov_rm_r(&k->a, 4, slot_mem(slot), H_TMP);
 	return slot;
 }
 
+/* Keeps operand r in a cell. No flags. */
 static void keep_operand(struct back *k, const struct args *s, unsigned r, unsigned slot)
 {
+	struct xasm *a = &k->a;
+
 	if (r == IR_MEM) {
 		load_tmp(k, s->size, r);
-		x_mov_rm_r(&k->a, 4, slot_mem(slot), H_TMP);
+		x_mov_rm_r(a, 4, slot_mem(slot), H_TMP);
+	} else if (is_hi_byte(r)) {
+		swap_pair(a, whole_reg(r));
+		x_mov_rm_r(a, 1, slot_mem(slot), back_reg(whole_reg(r)));
+		swap_pair(a, whole_reg(r));
 	} else {
-		x_mov_rm_r(&k->a, s->size == 1 ? 1 : 4, slot_mem(slot), back_reg(r));
+		x_mov_rm_r(a, s->size == 1 ? 1 : 4, slot_mem(slot), back_reg(r));
 	}
 }
 
@@ -161,12 +168,13 @@ static void alu_sum(struct back *k, const struct args *s)
 	if (s->b == IR_MEM) {
 		load_tmp(k, s->size, IR_MEM);
 		x_alu_rm_r(a, s->size, code, operand(s->dst), H_TMP);
-		loc_b = RCP_SLOT(keep_reg(k, 4, H_TMP, 0));
+		loc_b = RCP_SLOT(keep_tmp(k, 0));
 	} else {
 		if (s->b != IR_IMM &&
 			(!is_lasting(s->b) || whole_reg(k->op->b) == whole_reg(k->op->dst))) {
-			unsigned slot = keep_reg(k, s->size, back_reg(s->b), 0);
+			unsigned slot = slot_alloc(k, 0);
 
+			keep_operand(k, s, s->b, slot);
 			slots = 1u << slot;
 			loc_b = RCP_SLOT(slot);
 		}
@@ -179,7 +187,7 @@ static void alu_sum(struct back *k, const struct args *s)
 			else
 				x_alu_rm_r(a, s->size, code, x_r(H_TMP), back_reg(s->b));
 			x_mov_rm_r(a, s->size, operand(s->dst), H_TMP);
-			loc_a = RCP_SLOT(keep_reg(k, 4, H_TMP, slots));
+			loc_a = RCP_SLOT(keep_tmp(k, slots));
 		}
 	}
 	rcp_set(k, r, s->size, loc_a, loc_b, RCP_NO, k->op->imm, IRF_ALL);
@@ -298,7 +306,7 @@ void emit_unary(struct back *k)
 		load_tmp(k, s.size, s.dst);
 		unary_op(k, s.size, x_r(H_TMP));
 		x_mov_rm_r(a, s.size, operand(s.dst), H_TMP);
-		loc = RCP_SLOT(keep_reg(k, 4, H_TMP, 0));
+		loc = RCP_SLOT(keep_tmp(k, 0));
 	} else {
 		unary_op(k, s.size, operand(s.dst));
 	}
@@ -410,12 +418,11 @@ static void shift_by_cl(struct back *k)
 	if (k->rcp.op == RCP_ENTRY)
 		k->entry_used = true;
 	c->id = k->rcp.op == RCP_CC ? 0 : rcp_store(k);
-	c->load = op->live_use != 0;
 	c->is_cc = k->rcp.op == RCP_CC;
 	c->back = a->p;
 	/* From here on both ways do the same. */
 	x_mov_rm_r(a, 4, slot_mem(slot_b), X_RCX);
-	s = args_begin(k, true);
+	s = args_begin(k, false); /* not with CL in the place of CH */
 	if (op->op == IR_ROL || op->op == IR_ROR)
 		slot_a = 0; /* by the result */
 	else

@@ -42,7 +42,6 @@ struct cold {
 	uint32_t id; /* exit or recipe */
 	enum { COLD_HOST, COLD_STEP, COLD_SHIFT, COLD_CARRY, COLD_INDIRECT } kind;
 	uint8_t slot_a, slot_b;
-	bool load;  /* COLD_SHIFT: flags are wanted in the host's */
 	bool is_cc; /* COLD_SHIFT: cpu->cc has them already */
 };
 #define MAX_COLD 256

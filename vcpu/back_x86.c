@@ -429,8 +429,7 @@ static void cold_emit(struct back *k, const struct cold *c)
 		x_here(a, c->jump);
 		if (!c->is_cc)
 			call_flags(k, c->id);
-		if (c->load)
-			load_cc(a);
+		load_cc(a); /* both ways must agree on what the host's flags are */
 		at = x_jmp(a);
 		x_to(a, at, c->back);
 		break;

@@ -59,6 +59,8 @@ bool front_shift(struct front *f, const struct insn *in, const struct front_rule
 
 	if (!front_rm(f, in, size, true, &rm))
 		return false;
+	if (r->arg == COUNT_CL && rm == IR_CH) /* a back end may have to exchange it with CL */
+		return false;
 	if (r->arg == COUNT_CL)
 		front_op(f, r->op, size, rm, rm, IR_ECX);
 	else if (n)

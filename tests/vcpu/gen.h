@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Random programs that mostly go on: valid instructions with operands that mostly lie in memory,
+ * jumps to instructions, some accesses that cross pages, hit code or fault.
+ */
+#ifndef DEJAVM_TEST_GEN_H
+#define DEJAVM_TEST_GEN_H
+
+#include "harness.h"
+
+#define GEN_CODE_LEN 8192u
+
+struct gen {
+	uint64_t seed;
+	uint8_t *code;	      /* GEN_CODE_LEN bytes */
+	uint32_t at, base;    /* next byte; linear address of the first one */
+	uint32_t start[2048]; /* offsets of instructions */
+	unsigned n;
+	struct {
+		uint32_t at;
+		unsigned size;
+	} jump[1024];
+	unsigned n_jumps;
+	bool code16, fpu;
+};
+
+uint32_t gen_random(struct gen *g);
+/* Fills vm's code, sets up handlers, paging, registers and flags, by seed. */
+void gen_build(struct gen *g, struct vm *vm, uint64_t seed);
+/* Runs n instructions in slices of at most max (1: one each, > 8: always max). Ends early at a
+ * shutdown or an endless halt. */
+void gen_run(struct vm *vm, uint64_t n, unsigned max);
+/* Compares all state; prints what differs with `what`, returns 0 if nothing does. */
+int gen_compare(const char *what, struct vm *a, struct vm *b);
+
+#endif
