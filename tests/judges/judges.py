@@ -14,6 +14,7 @@ DEJAVM_JUDGES (the directory that scripts/fetch-judges.sh fills). Logs of failed
 import argparse
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -268,6 +269,8 @@ def main():
     p.add_argument("--cpu")
     p.add_argument("judge", nargs="*")
     a = p.parse_args()
+    # So that whoever ends us does not leave a machine running.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("judges.py: told to end"))
     engines, missing = known_engines(a.accel)
     todo = {j.name: j for j in judges(a.quick, a.cpu)}
     unknown = set(a.judge) - set(todo)
