@@ -7,6 +7,7 @@
 #include "fpu.h"
 #include "icache.h"
 #include "mmu.h"
+#include "tcg.h"
 
 static void segment_reset(struct segment *s, uint16_t sel, uint32_t base, uint16_t attr)
 {
@@ -102,6 +103,7 @@ void cpu_free(struct cpu *cpu)
 {
 	if (!cpu)
 		return;
+	tcg_free(cpu);
 	mmu_free(cpu->mmu);
 	icache_free(cpu->icache);
 	fpu_done(cpu->fpu);

@@ -137,6 +137,9 @@ struct fpu;
 struct lapic;
 struct mmu;
 struct icache;
+struct tcg;
+struct tcache;
+struct jump_entry;
 
 #define CPU_MTRR_VAR   8
 #define CPU_MTRR_FIXED 11
@@ -171,6 +174,8 @@ struct cpu {
 	struct jump_entry *jump_cache;
 	uint64_t tcg_end; /* icount at which the budget is 0 */
 	uint64_t tcg_tmp[4];
+	struct tcg *tcg;       /* tcg.c's; NULL: no translator */
+	struct tcache *tcache; /* tcache.c's, or NULL */
 	void *tcg_tramp; /* back_tramp.c's */
 
 	struct segment seg[6];

@@ -11,5 +11,7 @@
  * if it is invalid or cut off. */
 unsigned disas_insn(
 	const uint8_t *bytes, size_t len, bool code32, uint32_t eip, char *buf, size_t cap);
+/* The same for 64-bit code, as the translator makes it. */
+unsigned disas_x64(const uint8_t *bytes, size_t len, uint64_t ip, char *buf, size_t cap);
 
 #endif

@@ -7,15 +7,15 @@
  * a handler, a bus request or a fault sees both exactly, without the loop having to wait for its
  * own stores.
  */
-#include "engine.h"
+#include "engine_int.h"
 
-#include "icache.h"
 #include "mem.h"
 #include "mmu.h"
+#include "tcg.h"
 
 uint64_t cpu_budget(const struct cpu *cpu)
 {
-	uint64_t end = cpu->run_limit < cpu->stop_icount ? cpu->run_limit : cpu->stop_icount;
+	uint64_t end = engine_end(cpu);
 
 	return end > cpu->icount ? end - cpu->icount : 1;
 }
@@ -29,17 +29,6 @@ void engine_set_trace(struct cpu *cpu, const struct engine_trace *trace)
 static bool traces_exec(const struct cpu *cpu)
 {
 	return cpu->icache->trace && cpu->icache->trace->exec;
-}
-
-/* Finishes an instruction whose handler has returned; in is the last of its block, or alone. */
-static inline void retire(struct cpu *cpu, const struct insn *in, enum block_end end)
-{
-	if (end != BLOCK_END_JUMP && !cpu->rep_again)
-		cpu->eip += in->len;
-	cpu->icount++;
-	if (cpu->rep_again)
-		cpu->rep_icount = cpu->icount;
-	cpu->rep_again = false;
 }
 
 /* One instruction (or one iteration) from cs:eip. The next boundary is looked at. */
@@ -59,7 +48,7 @@ static void step_one(struct cpu *cpu)
 	if (unlikely(traces_exec(cpu)))
 		cpu->icache->trace->exec(cpu->icache->trace->opaque, cpu, in);
 	in->fn(cpu, in);
-	retire(cpu, in, icache_insn_end(in));
+	engine_retire(cpu, in, icache_insn_end(in));
 }
 
 static inline struct block *follow_link(const struct icache *ic, struct block *b, uint32_t lin)
@@ -91,21 +80,29 @@ static struct block *find_next(struct cpu *cpu, struct block *b, uint32_t lin)
 
 /*
  * Runs blocks until something wants to be looked at, or icount reaches its end. Assumes that CS,
- * CPL and CS.D change only at the end of a block that is marked `sync`.
+ * CPL and CS.D change only at the end of a block that is marked `sync`. cold: stops at blocks that
+ * are worth a translation.
  */
-static void run_blocks(struct cpu *cpu)
+static inline __attribute__((always_inline)) enum engine_stop run_blocks(
+	struct cpu *cpu, const uint64_t end, const bool cold)
 {
-	const uint64_t end = cpu->run_limit < cpu->stop_icount ? cpu->run_limit : cpu->stop_icount;
 	const uint32_t cs_base = cpu->seg[SEG_CS].base;
 	const uint64_t cs_end = (uint64_t)cpu->seg[SEG_CS].limit + 1;
-	const struct icache *ic = cpu->icache;
+	struct icache *ic = cpu->icache;
 	uint64_t icount = cpu->icount;
 	uint32_t eip = cpu->eip;
 	struct block *b = icache_lookup(cpu, cs_base + eip), *next;
+	enum engine_stop stop = ENGINE_END;
 
 	while (b && eip + (uint64_t)b->len <= cs_end) {
 		const struct insn *in = b->insn, *last = in + b->n - 1;
 
+		if (cold && unlikely(b->heat-- <= 0)) {
+			b->heat = 0;
+			ic->hot = b;
+			stop = ENGINE_HOT;
+			goto out;
+		}
 		if (unlikely(b->n > end - icount))
 			last = in + (end - icount);
 		for (; in != last; in++) {
@@ -114,8 +111,8 @@ static void run_blocks(struct cpu *cpu)
 			in->fn(cpu, in);
 			if (unlikely(cpu->look)) {
 				/* It may stand still: an FPU instruction that waits. */
-				retire(cpu, in, BLOCK_END_NEXT);
-				return;
+				engine_retire(cpu, in, BLOCK_END_NEXT);
+				return ENGINE_LOOK;
 			}
 			eip += in->len;
 			icount++;
@@ -132,11 +129,15 @@ static void run_blocks(struct cpu *cpu)
 			eip += in->len;
 			icount++;
 		} else {
-			retire(cpu, in, b->end);
+			engine_retire(cpu, in, b->end);
 			eip = cpu->eip;
 			icount = cpu->icount;
 		}
-		if (unlikely(cpu->look || b->sync || icount >= end))
+		if (unlikely(cpu->look || b->sync)) {
+			stop = ENGINE_LOOK;
+			goto out;
+		}
+		if (unlikely(icount >= end))
 			goto out;
 		next = follow_link(ic, b, cs_base + eip);
 		if (unlikely(!next)) {
@@ -149,10 +150,21 @@ static void run_blocks(struct cpu *cpu)
 	cpu->eip = eip;
 	cpu->icount = icount;
 	step_one(cpu);
-	return;
+	return ENGINE_LOOK;
 out:
 	cpu->eip = eip;
 	cpu->icount = icount;
+	return stop;
+}
+
+enum engine_stop engine_run_blocks(struct cpu *cpu, uint64_t end)
+{
+	return run_blocks(cpu, end, false);
+}
+
+enum engine_stop engine_run_cold(struct cpu *cpu, uint64_t end)
+{
+	return run_blocks(cpu, end, true);
 }
 
 /* The local APIC's timer is an end of its own beside the caller's limit. */
@@ -185,8 +197,8 @@ static enum cpu_exit run(struct cpu *cpu, uint64_t limit)
 		cpu->run_tlb = cpu->mmu->fast + (mem_user(cpu) ? 2 * TLB_PAGES : 0);
 		if (cpu->look || unlikely(traces_exec(cpu)))
 			step_one(cpu);
-		else
-			run_blocks(cpu);
+		else if (!cpu->tcg || !tcg_run(cpu))
+			engine_run_blocks(cpu, engine_end(cpu));
 	}
 }
 
@@ -200,6 +212,7 @@ enum cpu_exit cpu_run(struct cpu *cpu, uint64_t limit)
 	if (sigsetjmp(here, 0)) {
 		cpu->rep_again = false;
 		cpu->look = true;
+		cpu->fl_desc = 0;
 		excp_deliver_raised(cpu);
 	}
 	e = run(cpu, limit);

@@ -13,11 +13,11 @@
 #include "decode.h"
 #include "engine.h"
 #include "log.h"
+#include "tcache.h"
 
-#define HASH_SIZE  (1u << 16)
-#define JUMP_SIZE  (1u << 12)
-#define RAM_PAGES  (1u << 20) /* more than fit below 4 GiB there are not */
-#define CHUNK_SIZE 64u	      /* bytes of a page for each bit of chunks[] */
+#define HASH_SIZE (1u << 16)
+#define JUMP_SIZE (1u << 12)
+#define RAM_PAGES (1u << 20) /* more than fit below 4 GiB there are not */
 
 struct jump {
 	uint32_t lin, gen;
@@ -33,7 +33,7 @@ struct icache_priv {
 	struct block *hash[HASH_SIZE];
 	struct jump jump[JUMP_SIZE];
 	/* By RAM page; large, but touched only where there is code. */
-	uint64_t *chunks;     /* a bit for each CHUNK_SIZE bytes with code */
+	uint64_t *chunks;     /* of blocks here and of the translator's */
 	struct block **first; /* blocks with bytes in the page */
 };
 
@@ -126,6 +126,8 @@ void icache_flush(struct cpu *cpu)
 
 	icache_unlink(cpu, true);
 	ic->flush_wanted = true;
+	if (cpu->tcache)
+		tcache_flush(cpu->tcache);
 	cpu->look = true;
 }
 
@@ -139,10 +141,9 @@ static void arena_empty(struct cpu *cpu)
 		uint32_t page[2] = { b->page, b->page2 };
 
 		for (unsigned i = 0; i < 2; i++) {
-			if (page_is_ram(page[i]) && ic->chunks[page[i]]) {
-				ic->chunks[page[i]] = 0;
+			if (page_is_ram(page[i]) && ic->first[page[i]]) {
 				ic->first[page[i]] = NULL;
-				mmu_code_page_removed(cpu, page[i]);
+				icache_page_recount(cpu, page[i]);
 			}
 		}
 		at += block_size(b->n);
@@ -158,14 +159,6 @@ static void arena_empty(struct cpu *cpu)
 
 /* ---- pages with code ---- */
 
-/* Bits of chunks[] for bytes off .. off + len - 1; len > 0, within the page. */
-static uint64_t chunk_mask(uint32_t off, uint32_t len)
-{
-	uint32_t first = off / CHUNK_SIZE, last = (off + len - 1) / CHUNK_SIZE;
-
-	return (~0ull >> (63 - last)) & (~0ull << first);
-}
-
 static uint32_t len_in_first(const struct block *b)
 {
 	return b->off + b->len > PAGE_SIZE ? PAGE_SIZE - b->off : b->len;
@@ -176,9 +169,9 @@ static uint64_t block_chunks(const struct block *b, uint32_t page)
 	uint64_t m = 0;
 
 	if (b->page == page)
-		m |= chunk_mask(b->off, len_in_first(b));
+		m |= icache_chunk_mask(b->off, len_in_first(b));
 	if (b->page2 == page)
-		m |= chunk_mask(0, b->len - len_in_first(b));
+		m |= icache_chunk_mask(0, b->len - len_in_first(b));
 	return m;
 }
 
@@ -215,15 +208,25 @@ static void page_remove(struct cpu *cpu, struct block *b, uint32_t page)
 	*at = *page_link(b, page);
 }
 
-static void page_recount(struct cpu *cpu, uint32_t page)
+void icache_page_recount(struct cpu *cpu, uint32_t page)
+{
+	struct icache_priv *ic = priv(cpu);
+	uint64_t m = cpu->tcache ? tcache_chunks(cpu->tcache, page) : 0;
+
+	for (struct block *b = ic->first[page]; b; b = *page_link(b, page))
+		m |= block_chunks(b, page);
+	if (ic->chunks[page] && !m)
+		mmu_code_page_removed(cpu, page);
+	ic->chunks[page] = m;
+}
+
+void icache_code_added(struct cpu *cpu, uint32_t page, uint32_t off, uint32_t len)
 {
 	struct icache_priv *ic = priv(cpu);
 
-	ic->chunks[page] = 0;
-	for (struct block *b = ic->first[page]; b; b = *page_link(b, page))
-		ic->chunks[page] |= block_chunks(b, page);
 	if (!ic->chunks[page])
-		mmu_code_page_removed(cpu, page);
+		mmu_code_page_added(cpu, page);
+	ic->chunks[page] |= icache_chunk_mask(off, len);
 }
 
 static void block_kill(struct cpu *cpu, struct block *b)
@@ -238,7 +241,7 @@ static void block_kill(struct cpu *cpu, struct block *b)
 		page_remove(cpu, b, b->page);
 	if (page_is_ram(b->page2) && b->page2 != b->page) {
 		page_remove(cpu, b, b->page2);
-		page_recount(cpu, b->page2);
+		icache_page_recount(cpu, b->page2);
 	}
 	b->key = KEY_DEAD;
 	ic->pub.stats.invalidated++;
@@ -257,7 +260,7 @@ void icache_write(struct cpu *cpu, uint32_t ram_page, uint32_t off, uint32_t len
 	bool any = false;
 
 	ic->pub.stats.writes_to_code++;
-	if (!(ic->chunks[ram_page] & chunk_mask(off, len)))
+	if (!(ic->chunks[ram_page] & icache_chunk_mask(off, len)))
 		return;
 	for (struct block *b = ic->first[ram_page], *next; b; b = next) {
 		next = *page_link(b, ram_page);
@@ -267,11 +270,13 @@ void icache_write(struct cpu *cpu, uint32_t ram_page, uint32_t off, uint32_t len
 			block_kill(cpu, b);
 			any = true;
 			if (first != ram_page && page_is_ram(first))
-				page_recount(cpu, first);
+				icache_page_recount(cpu, first);
 		}
 	}
+	if (cpu->tcache && tcache_write(cpu->tcache, ram_page, off, len))
+		any = true;
 	if (any)
-		page_recount(cpu, ram_page);
+		icache_page_recount(cpu, ram_page);
 }
 
 void icache_invalidate_page(struct cpu *cpu, uint32_t ram_page)
@@ -393,6 +398,7 @@ static struct block *block_build(struct cpu *cpu, uint32_t lin, uint32_t page, c
 	b = (struct block *)(ic->arena + ic->used);
 	memset(b, 0, sizeof(*b));
 	b->key = cpu->run_key;
+	b->heat = ic->pub.heat;
 	b->page = page;
 	b->off = lin & 0xfff;
 	b->page2 = CODE_PAGE_NONE;
@@ -458,7 +464,7 @@ struct block *icache_lookup(struct cpu *cpu, uint32_t lin)
 		if (c2->id != b->page2) {
 			block_kill(cpu, b);
 			if (page_is_ram(page))
-				page_recount(cpu, page);
+				icache_page_recount(cpu, page);
 			b = NULL;
 		}
 	}

@@ -49,6 +49,7 @@ struct block {
 	uint16_t len;	   /* bytes */
 	uint32_t page;	   /* CODE_PAGE_* identity of the first byte */
 	uint32_t off;	   /* of the first byte in the page */
+	int32_t heat;	   /* executions until it is worth a translation (tcg.c) */
 	uint32_t page2; /* if its only instruction goes on in another page: identity of that; else
 			   CODE_PAGE_NONE */
 	struct block *hash_next;
@@ -61,6 +62,8 @@ struct icache {
 	uint32_t gen[2];    /* generations of links; [1]: to global pages */
 	uint32_t found_gen; /* of the block that icache_lookup() gave last; 0: it must not be linked
 			       to */
+	int32_t heat;	    /* of new blocks */
+	struct block *hot;  /* where engine_run_cold() stopped */
 	uint32_t epoch; /* the arena was emptied so many times: older block pointers are invalid */
 	struct icache_stats {
 		uint64_t blocks, insns, lookups, invalidated, writes_to_code, arena_flushes,
@@ -105,6 +108,20 @@ enum block_end icache_insn_end(const struct insn *in);
 void icache_unlink(struct cpu *cpu, bool global_too);
 /* len bytes at off of this RAM page are about to be, or have been, written. */
 void icache_write(struct cpu *cpu, uint32_t ram_page, uint32_t off, uint32_t len);
+/*
+ * The books of which parts of RAM pages hold code, decoded or translated: a bit for each 64 bytes.
+ * Blocks of the translator (tcache.c) tell when they come, and ask for a count when they go.
+ */
+#define ICACHE_CHUNK_SIZE 64u
+/* Bits for bytes off .. off + len - 1 of a page; len > 0. */
+static inline uint64_t icache_chunk_mask(uint32_t off, uint32_t len)
+{
+	uint32_t first = off / ICACHE_CHUNK_SIZE, last = (off + len - 1) / ICACHE_CHUNK_SIZE;
+
+	return (~0ull >> (63 - last)) & (~0ull << first);
+}
+void icache_code_added(struct cpu *cpu, uint32_t ram_page, uint32_t off, uint32_t len);
+void icache_page_recount(struct cpu *cpu, uint32_t ram_page);
 bool icache_page_has_code(const struct cpu *cpu, uint32_t ram_page);
 /* The whole page was written, by DMA. */
 void icache_invalidate_page(struct cpu *cpu, uint32_t ram_page);

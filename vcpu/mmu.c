@@ -53,7 +53,7 @@ static void set_fast(struct cpu *cpu, uint32_t lin, const struct xlate *x, bool 
 		if ((x->flags & XLATE_WRITE) && target_writes_fast(cpu, &t)) {
 			if (write)
 				dirty_set(m, t.write_page);
-			if (m->dirty[t.write_page / 64] >> (t.write_page % 64) & 1)
+			if (!m->observer && m->dirty[t.write_page / 64] >> (t.write_page % 64) & 1)
 				to_write = t.write;
 		}
 	}
@@ -111,6 +111,10 @@ uint8_t *mmu_try_host(struct cpu *cpu, uint32_t lin, unsigned size, bool write)
 	if (walked)
 		xlate_set_data(m, lin, user, walk_commit(cpu, access, &w));
 	set_fast(cpu, lin, x, user, write);
+	if (unlikely(write && m->observer)) {
+		m->observer(cpu, t.write + (lin & 0xfff), size);
+		return t.write + (lin & 0xfff);
+	}
 	return tlb_host(tlb, lin, size);
 }
 
@@ -169,10 +173,22 @@ void lin_probe(struct cpu *cpu, uint32_t lin, unsigned size, bool write, bool us
 		translate(cpu, lin + size - 1, write, user);
 }
 
+/* For writes while they are observed: bulk goes on being bulk. */
+static uint8_t *host_unlisted(struct cpu *cpu, uint32_t lin, bool user)
+{
+	struct target t = target_find(cpu, translate(cpu, lin, true, user));
+
+	if (!page_may_go_fast(cpu, lin, user) || !target_writes_fast(cpu, &t))
+		return NULL;
+	return t.write + (lin & 0xfff);
+}
+
 uint8_t *mmu_host(struct cpu *cpu, uint32_t lin, bool write, bool user)
 {
 	const uint64_t *tlb = mem_tlb(cpu, user, write);
 
+	if (unlikely(write && mmu_priv(cpu)->observer))
+		return host_unlisted(cpu, lin, user);
 	if (!tlb[lin >> 12])
 		translate(cpu, lin, write, user);
 	return tlb_host(tlb, lin, 1);
@@ -365,6 +381,12 @@ void mmu_code_page_removed(struct cpu *cpu, uint32_t ram_page)
 
 	if (ram_page / 8 < m->codemap_len)
 		m->codemap[ram_page / 8] &= (uint8_t) ~(1u << (ram_page % 8));
+}
+
+void mmu_observe_writes(struct cpu *cpu, mmu_write_fn *fn)
+{
+	mmu_priv(cpu)->observer = fn;
+	tlb_drop_all(mmu_priv(cpu));
 }
 
 void mmu_set_codemap(struct cpu *cpu, uint8_t *codemap, size_t len)

@@ -61,6 +61,13 @@ struct mmu_stats {
 };
 const struct mmu_stats *mmu_stats(const struct cpu *cpu);
 
+/*
+ * From now on no write goes by the inline tables, and fn is told of each one to RAM by an
+ * instruction, before it is done: host address, bytes. For checks; slow.
+ */
+typedef void mmu_write_fn(struct cpu *cpu, uint8_t *host, unsigned size);
+void mmu_observe_writes(struct cpu *cpu, mmu_write_fn *fn);
+
 /* ---- for the engine ---- */
 
 /* A page from which code is fetched. */

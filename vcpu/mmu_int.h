@@ -66,6 +66,7 @@ struct mmu_priv {
 	uint32_t dr7, dr[4];
 	uint64_t apic_base;
 	bool align_check;
+	mmu_write_fn *observer;
 };
 
 #define RMAP_MANY 0xffffffffu

@@ -132,6 +132,8 @@ void phys_access_write(struct cpu *cpu, uint64_t gpa, unsigned size, uint64_t va
 {
 	struct target t = target_find(cpu, gpa);
 
+	if (t.write_kind == MEM_RAM && unlikely(mmu_priv(cpu)->observer != NULL))
+		mmu_priv(cpu)->observer(cpu, t.write + (gpa & 0xfff), size);
 	if (t.write_kind == MEM_RAM)
 		ram_write(cpu, &t, gpa & 0xfff, &val, size);
 	else if (t.write_kind == MEM_MMIO)

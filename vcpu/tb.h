@@ -95,6 +95,7 @@ struct tb_edge {
 	uint32_t target;	 /* guest address */
 	uint32_t recipe;	 /* as above */
 	uint32_t code, code_len; /* offset in the code cache: room for what back_link() writes */
+	uint32_t copy;		 /* tcache.c's: offset of the recipe that back_link() made, or 0 */
 	uint32_t stub;		 /* out of line: TCG_EXIT_BUDGET, then TCG_EXIT_STALE */
 	uint16_t refund; /* instructions of from that were not executed when it leaves here */
 	bool other_page; /* target lies in another page than from */

@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 
 #include "log.h"
+#include "tcg.h"
 
 static struct vm *vm_of(struct cpu *cpu)
 {
@@ -191,6 +192,35 @@ void vm_user(struct vm *vm)
 	cpu->code32 = cpu->stack32 = true;
 }
 
+/* text: NULL or empty, the interpreter; else key=value pairs, as -accel tcg takes them. */
+void vm_set_engine(struct vm *vm, const char *text)
+{
+	struct tcg_config c = { .tb_size = 4 };
+	char *copy, *save = NULL;
+
+	tcg_free(vm->cpu);
+	if (!text || !*text)
+		return;
+	copy = strdup(text);
+	must(copy != NULL);
+	for (char *w = strtok_r(copy, ",", &save); w; w = strtok_r(NULL, ",", &save)) {
+		if (!strncmp(w, "thresh=", 7))
+			c.thresh = (unsigned)atoi(w + 7);
+		else if (!strncmp(w, "budget=", 7))
+			c.budget = (unsigned)atoi(w + 7);
+		else if (!strncmp(w, "tb-size=", 8))
+			c.tb_size = (unsigned)atoi(w + 8);
+		else if (!strcmp(w, "one-insn-per-tb=on"))
+			c.one_insn = true;
+		else if (!strcmp(w, "check"))
+			c.check = true;
+		else
+			must(!strcmp(w, "tcg"));
+	}
+	free(copy);
+	must(tcg_init(vm->cpu, &c) == 0);
+}
+
 struct vm *vm_new(enum vm_mode mode)
 {
 	struct vm *vm = calloc(1, sizeof(*vm));
@@ -209,6 +239,7 @@ struct vm *vm_new(enum vm_mode mode)
 	mmu_set_codemap(vm->cpu, vm->codemap, sizeof(vm->codemap));
 	vm->cpu->cr0 = CR0_ET | CR0_NE;
 	put_tables(vm);
+	vm_set_engine(vm, getenv("DEJAVM_TEST_ENGINE"));
 	vm_mode_set(vm, mode);
 	return vm;
 }

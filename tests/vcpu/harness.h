@@ -64,6 +64,9 @@ struct vm {
 	uint32_t frame[8];
 };
 
+/* A new machine has the engine that the environment variable DEJAVM_TEST_ENGINE says; this gives it
+ * another: "tcg,thresh=0,budget=7" and the like, NULL: the interpreter. */
+void vm_set_engine(struct vm *vm, const char *text);
 struct vm *vm_new(enum vm_mode mode);
 void vm_free(struct vm *vm);
 /* Puts code at VM_CODE and eip there. */

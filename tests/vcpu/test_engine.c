@@ -345,6 +345,7 @@ static void test_arena(void **state)
 	struct cpu *cpu = vm->cpu;
 	uint32_t n = 0;
 
+	vm_set_engine(vm, NULL);
 	icache_free(cpu->icache);
 	cpu->icache = icache_new(65536);
 	/* At 4 MiB: 4096 times "inc eax; jmp +14 to the next 16 bytes" */

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * -accel check: each block is run twice from the same state, as translated code and by the
+ * interpreter, and what they made of registers and memory is compared.
+ *
+ * Blocks are not linked, so that each comes back to us. No write goes by the inline tables
+ * (mmu_observe_writes()), so that all are seen, byte by byte, and can be taken back; reads go the
+ * usual ways. What translated code would leave to a handler it leaves to us here: devices must not
+ * be asked twice.
+ */
+#include <stdlib.h>
+
+#include "check.h"
+#include "decode.h"
+#include "fpu.h"
+#include "log.h"
+#include "mem.h"
+#include "mmu.h"
+#include "tcg_int.h"
+
+#define MAX_WRITES 1024 /* of a block: 64 instructions, none of them a REP */
+
+struct write {
+	uint8_t *host;
+	uint64_t old, made; /* before; after translated code */
+	uint8_t size;
+};
+
+struct check {
+	struct write write[MAX_WRITES];
+	unsigned n;
+	bool second; /* the interpreter is running: what it writes must be known already */
+	uint8_t *stray;
+	uint64_t compared;
+};
+
+static const struct {
+	const char *name;
+	size_t off, len;
+} members[] = {
+#define M(name, member)                                                               \
+	{                                                                             \
+		name, offsetof(struct cpu, member), sizeof(((struct cpu *)0)->member) \
+	}
+	M("eax", gpr[R_EAX]),
+	M("ecx", gpr[R_ECX]),
+	M("edx", gpr[R_EDX]),
+	M("ebx", gpr[R_EBX]),
+	M("esp", gpr[R_ESP]),
+	M("ebp", gpr[R_EBP]),
+	M("esi", gpr[R_ESI]),
+	M("edi", gpr[R_EDI]),
+	M("eip", eip),
+	M("eflags", eflags),
+	M("cc", cc),
+	M("icount", icount),
+	M("cpl", cpl),
+	M("halted", halted),
+	M("inhibit", inhibit),
+	M("look", look),
+	M("cr0", cr0),
+	M("cr2", cr2),
+	M("cr3", cr3),
+	M("cr4", cr4),
+#undef M
+};
+
+static void note(struct cpu *cpu, uint8_t *host, unsigned size)
+{
+	struct check *c = cpu->tcg->check;
+
+	if (!cpu->tcg->checking)
+		return;
+	if (c->second) {
+		for (unsigned i = 0; i < c->n; i++)
+			if (c->write[i].host <= host &&
+				host + size <= c->write[i].host + c->write[i].size)
+				return;
+		c->stray = host;
+		return;
+	}
+	must(c->n < MAX_WRITES && size <= 8);
+	c->write[c->n] = (struct write){ .host = host, .size = (uint8_t)size };
+	memcpy(&c->write[c->n].old, host, size);
+	c->n++;
+}
+
+static void take_back(struct check *c)
+{
+	for (unsigned i = 0; i < c->n; i++)
+		memcpy(&c->write[i].made, c->write[i].host, c->write[i].size);
+	for (unsigned i = c->n; i-- > 0;)
+		memcpy(c->write[i].host, &c->write[i].old, c->write[i].size);
+}
+
+/* ---- the report ---- */
+
+static void line_stderr(void *opaque, const char *text)
+{
+	(void)opaque;
+	log_error("check: %s", text);
+}
+
+static uint64_t member_get(const struct cpu *cpu, unsigned i)
+{
+	uint64_t v = 0;
+
+	memcpy(&v, (const uint8_t *)cpu + members[i].off, members[i].len);
+	return v;
+}
+
+static void report(struct cpu *cpu, const struct tb *tb, const struct cpu *before,
+	const struct cpu *made, const char *what)
+{
+	struct tcg *t = cpu->tcg;
+	unsigned segs =
+		(t->key & KEY_FS_BIG ? 1u << SEG_FS : 0) | (t->key & KEY_GS_BIG ? 1u << SEG_GS : 0);
+	uint8_t code[4096];
+	size_t n = mmu_peek_bytes(cpu, tb->eip, code, tb->len);
+
+	log_error("check: %s: block %08x at icount %llu, left by exit %u", what, tb->eip,
+		(unsigned long long)before->icount, made->tcg_exit & 7);
+	log_error("check: %-8s %12s %12s %12s", "", "before", "translated", "interpreted");
+	for (unsigned i = 0; i < sizeof(members) / sizeof(members[0]); i++) {
+		uint64_t b = member_get(before, i), m = member_get(made, i), c = member_get(cpu, i);
+
+		log_error("check: %-8s %12llx %12llx %12llx%s", members[i].name,
+			(unsigned long long)b, (unsigned long long)m, (unsigned long long)c,
+			m != c ? " <--" : "");
+	}
+	if (n == tb->len && front_translate(&t->ir, code, tb->len, tb->eip,
+				    DECODE_CODE32 | DECODE_FLAT, segs, tb->n_insns)) {
+		ir_optimise(&t->ir);
+		tcg_print_block(cpu, &t->ir, tb, TCG_PRINT_GUEST | TCG_PRINT_IR | TCG_PRINT_HOST,
+			line_stderr, NULL);
+	}
+	log_fatal("check: the translator and the interpreter differ (%s)", what);
+}
+
+static void compare(struct cpu *cpu, const struct tb *tb, const struct cpu *before,
+	const struct cpu *made, uint64_t fpu_made)
+{
+	struct check *c = cpu->tcg->check;
+
+	for (unsigned i = 0; i < sizeof(members) / sizeof(members[0]); i++)
+		if (member_get(cpu, i) != member_get(made, i))
+			report(cpu, tb, before, made, members[i].name);
+	for (unsigned i = 0; i < c->n; i++)
+		if (memcmp(&c->write[i].made, c->write[i].host, c->write[i].size))
+			report(cpu, tb, before, made, "memory");
+	if (c->stray)
+		report(cpu, tb, before, made, "a write that translated code did not do");
+	if (fpu_digest(cpu) != fpu_made)
+		report(cpu, tb, before, made, "x87, MMX or SSE state");
+	c->compared++;
+}
+
+/* ---- the second run ---- */
+
+static void interpret(
+	struct cpu *cpu, const struct tb *tb, const struct cpu *before, const struct cpu *made)
+{
+	sigjmp_buf here, *outer = cpu->catch_;
+
+	cpu->catch_ = &here;
+	if (sigsetjmp(here, 0))
+		report(cpu, tb, before, made, "only the interpreter meets a fault");
+	engine_run_blocks(cpu, made->icount);
+	cpu->catch_ = outer;
+}
+
+void check_enter(struct cpu *cpu, struct tb *tb)
+{
+	struct tcg *t = cpu->tcg;
+	struct check *c = t->check;
+	static struct cpu before, made;
+	static struct fpu fpu_before;
+	uint64_t fpu_made;
+
+	before = *cpu;
+	fpu_before = *cpu->fpu;
+	c->n = 0;
+	c->stray = NULL;
+	c->second = false;
+	t->checking = true;
+	tcg_enter(cpu, tb);
+	tcg_settle(cpu);
+	made = *cpu;
+	fpu_made = fpu_digest(cpu);
+	take_back(c);
+	*cpu = before;
+	*cpu->fpu = fpu_before;
+	c->second = true;
+	if (made.icount > cpu->icount)
+		interpret(cpu, tb, &before, &made);
+	t->checking = false;
+	compare(cpu, tb, &before, &made, fpu_made);
+	cpu->tcg_exit = made.tcg_exit;
+	cpu->tcg_left = made.tcg_left;
+	cpu->tcg_target = made.tcg_target;
+}
+
+struct check *check_new(struct cpu *cpu)
+{
+	struct check *c = calloc(1, sizeof(*c));
+
+	if (c)
+		mmu_observe_writes(cpu, note);
+	return c;
+}
+
+void check_free(struct check *c)
+{
+	free(c);
+}
+
+uint64_t check_compared(const struct cpu *cpu)
+{
+	return cpu->tcg->check->compared;
+}

@@ -1,0 +1,426 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The translator's loop: finds blocks, has the interpreter run what is cold or cannot be
+ * translated, translates what is hot, and makes the processor's state exact whenever translated
+ * code is left. See tcg.h and docs/translator.md.
+ *
+ * Translated code is only entered and linked to by mmu_code()'s leave, under the TLB's present
+ * generation, as the interpreter's blocks are: so accessed bits and page faults of fetches come at
+ * the same instructions with either.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "decode.h"
+#include "log.h"
+#include "mem.h"
+#include "mmu.h"
+#include "tcg_int.h"
+
+/* ---- modes ---- */
+
+static bool segment_is_big(const struct segment *s)
+{
+	return s->rd_ok && s->wr_ok && s->rd_top == UINT32_MAX && s->wr_top == UINT32_MAX;
+}
+
+static bool mode_is_translatable(const struct cpu *cpu)
+{
+	const struct segment *cs = &cpu->seg[SEG_CS];
+
+	return (cpu->run_key & (KEY_CODE32 | KEY_FLAT)) == (KEY_CODE32 | KEY_FLAT) && !cs->base &&
+	       cs->limit == UINT32_MAX;
+}
+
+static unsigned key_now(const struct cpu *cpu)
+{
+	return cpu->run_key | (segment_is_big(&cpu->seg[SEG_FS]) ? KEY_FS_BIG : 0) |
+	       (segment_is_big(&cpu->seg[SEG_GS]) ? KEY_GS_BIG : 0);
+}
+
+/* ---- generations ---- */
+
+#define GEN_BITS 24 /* that fit into a tag beside the key */
+
+/* Whatever was found under another TLB or in another mode must not be found now. */
+static void sync_generations(struct cpu *cpu)
+{
+	const struct icache *ic = cpu->icache;
+	struct tcg *t = cpu->tcg;
+
+	cpu->tcg_link_gen[0] = ic->gen[0];
+	cpu->tcg_link_gen[1] = ic->gen[1];
+	if (unlikely(t->gen_epoch != ic->gen[0] >> GEN_BITS)) {
+		t->gen_epoch = ic->gen[0] >> GEN_BITS;
+		memset(cpu->jump_cache, 0, sizeof(*cpu->jump_cache) << JUMP_CACHE_BITS);
+	}
+	cpu->tcg_gen = (uint64_t)(uint32_t)(ic->gen[0] << 8 | t->key) << 32;
+}
+
+/* ---- called by translated code ---- */
+
+static void *meta_at(const struct cpu *cpu, uint32_t off)
+{
+	return cpu->tcache->mem.meta + (off & ~7u);
+}
+
+void tcg_flags(struct cpu *cpu, uint32_t recipe)
+{
+	if (!recipe)
+		recipe = cpu->fl_desc;
+	if (recipe & ~7u)
+		recipe_eval(cpu, meta_at(cpu, recipe));
+	cpu->fl_desc = 0;
+}
+
+uint64_t tcg_host(struct cpu *cpu, uint32_t lin, uint32_t kind)
+{
+	struct tcg *t = cpu->tcg;
+	uint8_t *host = mmu_try_host(cpu, lin, kind & 0xf, kind & 0x10);
+
+	t->stats.host_calls++;
+	t->stats.host_failed += !host;
+	return (uint64_t)(uintptr_t)host;
+}
+
+/* Executes in, cpu being exact; all iterations of a REP as far as nobody has to look. True: it has
+ * not finished. */
+static bool execute(struct cpu *cpu, const struct insn *in, uint64_t end)
+{
+	enum block_end kind = icache_insn_end(in);
+	bool again;
+
+	do {
+		in->fn(cpu, in);
+		again = cpu->rep_again;
+		engine_retire(cpu, in, kind);
+	} while (again && !cpu->look && cpu->icount < end);
+	return again;
+}
+
+uint64_t tcg_insn(struct cpu *cpu, const struct tb_exit *x)
+{
+	const struct tb *tb = x->tb;
+	const struct insn *in = &tb->insn[x->insn];
+	int64_t rest = tb->n_insns - x->insn;
+
+	tcg_flags(cpu, x->recipe);
+	cpu->eip = tb->insn_eip[x->insn];
+	cpu->icount = cpu->tcg_end - (uint64_t)(cpu->tcg_left + rest);
+	cpu->tcg->stats.insn_calls++;
+	if (unlikely(cpu->tcg->check != NULL))
+		return 1; /* run_block() has it interpreted */
+	if (execute(cpu, in, cpu->tcg_end))
+		return 1;
+	cpu->tcg_left = (int64_t)(cpu->tcg_end - cpu->icount) - (rest - 1);
+	return cpu->look || tb->dead || cpu->tcg_left < 0 || engine_end(cpu) < cpu->tcg_end;
+}
+
+/* ---- finding ---- */
+
+static void jump_cache_fill(struct cpu *cpu, struct tb *tb)
+{
+	unsigned i = jump_cache_index(tb->eip);
+
+	cpu->jump_cache[i] = (struct jump_entry){ .tag = cpu->tcg_gen + tb->eip,
+		.code = cpu->tcache->mem.rx + tb->indirect };
+	cpu->tcg->jump_tb[i] = tb;
+}
+
+/* The block at cpu->eip, NULL if there is none. May raise, as any fetch. */
+static struct tb *find(struct cpu *cpu)
+{
+	struct tcg *t = cpu->tcg;
+	unsigned i = jump_cache_index(cpu->eip);
+	const struct code_page *c;
+	struct tb *tb;
+
+	sync_generations(cpu);
+	if (likely(cpu->jump_cache[i].tag == cpu->tcg_gen + cpu->eip))
+		return t->jump_tb[i];
+	c = mmu_code(cpu, cpu->eip);
+	if (!c->host)
+		return NULL;
+	tb = tcache_find(cpu->tcache, c->id, cpu->eip, t->key);
+	if (tb)
+		jump_cache_fill(cpu, tb);
+	return tb;
+}
+
+/* ---- translating ---- */
+
+/* As many instructions of ir as the back end can do at once. 0: none. */
+static struct tb *emit(struct cpu *cpu, uint32_t page)
+{
+	struct tcg *t = cpu->tcg;
+	struct tcache *tc = cpu->tcache;
+
+	for (unsigned tries = 0; tries < 2; tries++) {
+		uint32_t at;
+		size_t len, used;
+		struct tb *tb = tcache_begin(tc, &t->ir, &at, &len);
+
+		tb->page = page;
+		tb->key = (uint16_t)t->key;
+		used = back_emit(cpu, &tc->mem, &t->ir, tb, at, len, tcache_alloc, tb);
+		if (used == 1)
+			return NULL;
+		if (used) {
+			tcache_end(tc, tb);
+			return tb;
+		}
+		tcache_next_region(tc);
+	}
+	return NULL;
+}
+
+static struct tb *translate(struct cpu *cpu)
+{
+	struct tcg *t = cpu->tcg;
+	const struct code_page *c = mmu_code(cpu, cpu->eip);
+	uint32_t off = cpu->eip & 0xfff, page = c->id;
+	unsigned segs =
+		(t->key & KEY_FS_BIG ? 1u << SEG_FS : 0) | (t->key & KEY_GS_BIG ? 1u << SEG_GS : 0);
+	struct tb *tb = NULL;
+
+	if (!c->host)
+		return NULL;
+	for (unsigned max = t->config.one_insn ? 1 : IR_MAX_INSNS; max && !tb; max /= 2) {
+		if (!front_translate(&t->ir, c->host + off, PAGE_SIZE - off, cpu->eip,
+			    DECODE_CODE32 | DECODE_FLAT, segs, max))
+			return NULL;
+		ir_optimise(&t->ir);
+		tb = emit(cpu, page);
+	}
+	if (!tb)
+		return NULL;
+	tcg_dump_block(cpu, &t->ir, tb);
+	if (t->perf)
+		tcg_perf_block(t->perf, &cpu->tcache->mem, tb);
+	return tb;
+}
+
+/* ---- running ---- */
+
+unsigned tcg_exit_kind(const struct cpu *cpu)
+{
+	return cpu->tcg_exit & 7;
+}
+
+void *tcg_exit_record(const struct cpu *cpu)
+{
+	return meta_at(cpu, cpu->tcg_exit);
+}
+
+void tcg_enter(struct cpu *cpu, struct tb *tb)
+{
+	cpu->tcg_left = (int64_t)(cpu->tcg_end - cpu->icount) - tb->n_insns;
+	must(cpu->tcg_left >= 0 && !tb->dead);
+	tb->entered++;
+	back_enter(cpu, &cpu->tcache->mem, tb);
+}
+
+void tcg_settle(struct cpu *cpu)
+{
+	void *record = tcg_exit_record(cpu);
+	const struct tb_exit *x = record;
+	const struct tb_edge *e = record;
+	const struct tb *tb = record;
+	int64_t left = cpu->tcg_left;
+
+	switch (tcg_exit_kind(cpu)) {
+	case TCG_EXIT_DONE: return;
+	case TCG_EXIT_STEP:
+		left += x->tb->n_insns - x->insn;
+		cpu->eip = x->tb->insn_eip[x->insn];
+		tcg_flags(cpu, x->recipe);
+		break;
+	case TCG_EXIT_INDIRECT:
+		cpu->eip = cpu->tcg_target;
+		tcg_flags(cpu, x->recipe);
+		break;
+	case TCG_EXIT_EDGE:
+	case TCG_EXIT_STALE:
+		left += e->refund;
+		cpu->eip = e->target;
+		tcg_flags(cpu, e->recipe);
+		break;
+	case TCG_EXIT_BUDGET:
+		left += e->to->n_insns;
+		cpu->eip = e->target;
+		tcg_flags(cpu, e->recipe);
+		break;
+	case TCG_EXIT_HEAD:
+		left += tb->n_insns;
+		cpu->eip = tb->eip;
+		tcg_flags(cpu, 0);
+		break;
+	default: must(false);
+	}
+	cpu->icount = cpu->tcg_end - (uint64_t)left;
+}
+
+/* One instruction that translated code left to us; tb may be dead. */
+static void step(struct cpu *cpu, const struct tb_exit *x)
+{
+	const struct insn *in = &x->tb->insn[x->insn];
+
+	cpu->tcg->leave = insn_enc(in) & E_SYNC;
+	execute(cpu, in, cpu->icount + 1);
+}
+
+/* e leads to where cpu is now: the next time without us, if there is a block. */
+static void link_edge(struct cpu *cpu, struct tb_edge *e)
+{
+	struct tb *to = find(cpu);
+	const struct code_page *c;
+
+	if (!to || e->from->dead || cpu->tcg->check)
+		return;
+	if (!e->other_page) {
+		tcache_link(cpu->tcache, e, to, 0, false);
+		return;
+	}
+	if (e->to == to)
+		cpu->tcg->stats.relinked++;
+	c = mmu_code(cpu, cpu->eip);
+	tcache_link(cpu->tcache, e, to, cpu->icache->gen[c->global], c->global);
+}
+
+static bool must_look(const struct cpu *cpu)
+{
+	return cpu->look || cpu->tcg->leave || cpu->icount >= engine_end(cpu);
+}
+
+static void run_block(struct cpu *cpu, struct tb *tb)
+{
+	struct tcg *t = cpu->tcg;
+	uint64_t before = cpu->icount;
+	unsigned kind;
+
+	t->stats.entered++;
+	if (unlikely(t->check != NULL)) {
+		check_enter(cpu, tb);
+	} else {
+		tcg_enter(cpu, tb);
+		tcg_settle(cpu);
+	}
+	t->stats.insns += cpu->icount - before;
+	kind = tcg_exit_kind(cpu);
+	t->stats.exits[kind]++;
+	if (unlikely(t->check != NULL) && cpu->icount == before && kind == TCG_EXIT_DONE)
+		t->leave = engine_run_blocks(cpu, before + 1) == ENGINE_LOOK;
+	else if (kind == TCG_EXIT_STEP)
+		step(cpu, tcg_exit_record(cpu));
+	else if ((kind == TCG_EXIT_EDGE || kind == TCG_EXIT_STALE) && !must_look(cpu))
+		link_edge(cpu, tcg_exit_record(cpu));
+}
+
+#define MAX_BUDGET (1ull << 40) /* fits into a signed register */
+
+/* Where this entry's budget ends. */
+static uint64_t next_end(struct cpu *cpu)
+{
+	struct tcg *t = cpu->tcg;
+	uint64_t end = engine_end(cpu), n;
+
+	if (end - cpu->icount > MAX_BUDGET)
+		end = cpu->icount + MAX_BUDGET;
+	if (likely(!t->config.budget))
+		return end;
+	t->random = t->random * 6364136223846793005ull + 1442695040888963407ull;
+	n = 1 + (t->random >> 33) % t->config.budget;
+	return end - cpu->icount > n ? cpu->icount + n : end;
+}
+
+bool tcg_run(struct cpu *cpu)
+{
+	struct tcg *t = cpu->tcg;
+
+	if (!mode_is_translatable(cpu))
+		return false;
+	t->key = key_now(cpu);
+	t->leave = false;
+	while (!must_look(cpu)) {
+		uint64_t end = next_end(cpu);
+		struct tb *tb = find(cpu);
+		enum engine_stop stop;
+
+		if (!tb) {
+			stop = engine_run_cold(cpu, end);
+			if (stop == ENGINE_LOOK)
+				break;
+			if (stop == ENGINE_END)
+				continue;
+			tb = translate(cpu);
+			if (!tb) {
+				cpu->icache->hot->heat = INT32_MAX;
+				t->stats.rejected++;
+				continue;
+			}
+			sync_generations(cpu);
+			jump_cache_fill(cpu, tb);
+			end = next_end(cpu);
+		}
+		if (end - cpu->icount < tb->n_insns) {
+			if (engine_run_blocks(cpu, end) == ENGINE_LOOK)
+				break;
+			continue;
+		}
+		cpu->tcg_end = end;
+		run_block(cpu, tb);
+	}
+	return true;
+}
+
+/* ---- life ---- */
+
+int tcg_init(struct cpu *cpu, const struct tcg_config *config)
+{
+	struct tcg *t = calloc(1, sizeof(*t));
+	int r;
+
+	if (!t)
+		return -ENOMEM;
+	t->config = *config;
+	t->random = 1;
+	cpu->tcg = t;
+	cpu->tcache = tcache_new(cpu, config->tb_size ? config->tb_size : TCACHE_MIB_DEFAULT);
+	if (!cpu->tcache) {
+		r = errno == ENOTSUP ? -ENOTSUP : -ENOMEM;
+		tcg_free(cpu);
+		return r;
+	}
+	if (config->check) {
+		t->check = check_new(cpu);
+		if (!t->check) {
+			tcg_free(cpu);
+			return -ENOMEM;
+		}
+	}
+	if (config->perf)
+		t->perf = tcg_perf_open();
+	cpu->icache->heat = config->thresh > INT32_MAX ? INT32_MAX : (int32_t)config->thresh;
+	icache_flush(cpu); /* blocks with another heat */
+	return 0;
+}
+
+void tcg_free(struct cpu *cpu)
+{
+	struct tcg *t = cpu->tcg;
+
+	if (!t)
+		return;
+	tcache_free(cpu->tcache);
+	check_free(t->check);
+	if (t->perf)
+		fclose(t->perf);
+	free(t);
+	cpu->tcg = NULL;
+	cpu->tcache = NULL;
+}
+
+const struct tcg_stats *tcg_stats(const struct cpu *cpu)
+{
+	return &cpu->tcg->stats;
+}
