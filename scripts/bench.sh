@@ -29,7 +29,7 @@ parts="${parts:- ring interp boot table} "
 wanted() { case $parts in *" $1 "*) true ;; *) false ;; esac; }
 
 "$here/deps.sh" bench
-"$here/build.sh" "$DEJAVM_BUILD" > /dev/null
+built=$("$here/build.sh" "$DEJAVM_BUILD" 2>&1) || { echo "$built" | tail -n 30 >&2; echo "bench.sh: the build failed" >&2; exit 1; }
 "$here/fetch-guest.sh" "$DEJAVM_GUEST" bench
 
 if wanted ring; then
