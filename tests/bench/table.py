@@ -234,7 +234,7 @@ def engines():
     names = [line.split()[0] for line in r.stdout.splitlines() if line.strip()]
     if not names:
         sys.exit(f"table.py: '{session.launcher()} -accel help' lists no engine: {r.stderr}")
-    return [n for n in names if n != "check"]
+    return names
 
 
 def all_configs(parts, opts, logs, found):
@@ -401,7 +401,7 @@ def main():
                 print(f"{row:10} {size:10} {what}")
             print("configurations:", " ".join(c.name for c in configs))
             return 0
-        default = [c.name for c in configs if not isinstance(c, Dejavm) or c.engine == found[0] or c.mode == "record"]
+        default = [c.name for c in configs if not isinstance(c, Dejavm) or c.engine == found[0] or (c.mode == "record" and c.engine != "check")]
         if opts.quick:
             default = [n for n in default if not n.endswith("-replay") and n not in ("qemu-icount", "qemu-record")]
         names = choose(opts.configs, [c.name for c in configs], "configuration") if opts.configs else default
