@@ -8,6 +8,7 @@
 #include "icache.h"
 #include "mmu.h"
 #include "tcg.h"
+#include "sse.h"
 
 static void segment_reset(struct segment *s, uint16_t sel, uint32_t base, uint16_t attr)
 {
@@ -66,6 +67,7 @@ void cpu_reset(struct cpu *cpu)
 	cpu->delivering = false;
 	msr_reset(cpu);
 	fpu_reset(cpu);
+	sse_reset(cpu);
 	lapic_reset(cpu);
 	seg_mode_changed(cpu);
 	mmu_mode_changed(cpu);
@@ -83,7 +85,10 @@ struct cpu *cpu_new(const struct cpu_bus *bus, void *opaque, const char *model, 
 	memset(cpu, 0, CPU_ALLOC_LEN);
 	cpu->bus = bus;
 	cpu->bus_opaque = opaque;
-	cpu->model = model;
+	if (cpu_model_set(cpu, model, NULL) < 0) {
+		free(cpu);
+		return NULL;
+	}
 	cpu->shift = shift;
 	cpu->a20_mask = ~0u;
 	cpu->stop_icount = BUS_NEVER;

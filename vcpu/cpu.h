@@ -144,6 +144,16 @@ struct jump_entry;
 #define CPU_MTRR_VAR   8
 #define CPU_MTRR_FIXED 11
 
+/* An XMM register: element 0 is the lowest. */
+union xmm_reg {
+	uint8_t b[16];
+	uint16_t w[8];
+	uint32_t d[4];
+	uint64_t q[2];
+	float f[4];
+	double g[2];
+} __attribute__((aligned(16)));
+
 struct jump_entry;
 
 struct cpu {
@@ -209,6 +219,10 @@ struct cpu {
 	uint64_t warp_ns;
 	unsigned shift;
 
+	union xmm_reg xmm[8];
+	uint32_t mxcsr;
+	uint32_t isa; /* ISA_* (sse.h): extensions that the model has */
+
 	struct segment ldtr, tr; /* attr without SEG_P: null selector */
 	struct desc_table gdtr, idtr;
 	uint32_t cr0, cr2, cr3, cr4;
@@ -229,7 +243,8 @@ struct cpu {
 	uint64_t mtrr_base[CPU_MTRR_VAR], mtrr_mask[CPU_MTRR_VAR];
 	uint64_t misc_enable;
 	uint64_t mcg_status;
-	const char *model; /* -cpu */
+	const char *model;	 /* -cpu: the model's name, without added features */
+	uint32_t cpuid_words[3]; /* features as CPUID tells them: enum cpuid_word (cpuid.h) */
 
 	/* Lines from devices, as the last reply had them */
 	bool intr; /* 8259 INTR */
@@ -278,6 +293,7 @@ struct cpu_bus {
 };
 
 /* ---- life (cpu.c) ---- */
+/* model: as cpu_model_check() takes it. NULL: no memory, or that was not asked. */
 struct cpu *cpu_new(const struct cpu_bus *bus, void *opaque, const char *model, unsigned shift);
 void cpu_free(struct cpu *cpu);
 /* RESET# (SDM vol. 3, table 9-1): CS:EIP = F000:FFF0, base FFFF0000. icount and warp go on. */

@@ -133,6 +133,11 @@ static void put_cpu(struct cpu *cpu, struct digest_writer *w)
 {
 	static const char *const gpr_names[8] = { "eax", "ecx", "edx", "ebx", "esp", "ebp", "esi",
 		"edi" };
+	static const char *const xmm_names[8][2] = { /* low half, high half */
+		{ "xmm0", "xmm0.high" }, { "xmm1", "xmm1.high" }, { "xmm2", "xmm2.high" },
+		{ "xmm3", "xmm3.high" }, { "xmm4", "xmm4.high" }, { "xmm5", "xmm5.high" },
+		{ "xmm6", "xmm6.high" }, { "xmm7", "xmm7.high" }
+	};
 	static const char *const seg_names[6] = { "es", "cs", "ss", "ds", "fs", "gs" };
 
 	for (int i = 0; i < 8; i++)
@@ -147,6 +152,11 @@ static void put_cpu(struct cpu *cpu, struct digest_writer *w)
 	digest_put(w, DIGEST_REG, "cr4", cpu->cr4);
 	digest_put(w, DIGEST_REG, "dr6", cpu->dr[6]);
 	digest_put(w, DIGEST_REG, "dr7", cpu->dr[7]);
+	for (int i = 0; i < 8; i++) {
+		digest_put(w, DIGEST_REG, xmm_names[i][0], cpu->xmm[i].q[0]);
+		digest_put(w, DIGEST_REG, xmm_names[i][1], cpu->xmm[i].q[1]);
+	}
+	digest_put(w, DIGEST_REG, "mxcsr", cpu->mxcsr);
 	digest_put(w, DIGEST_CPU, "warp", cpu->warp_ns);
 	digest_put(w, DIGEST_CPU, "segments", segments_digest(cpu));
 	digest_put(w, DIGEST_CPU, "run", run_digest(cpu));

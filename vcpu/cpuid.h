@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include "cpu.h"
+#include "error.h"
 
 /*
  * Features: row = name, leaf index (enum cpuid_word), bit. What no row names is not there.
@@ -31,10 +32,16 @@ enum cpuid_word { CPUID_1_EDX, CPUID_1_ECX, CPUID_81_EDX, CPUID_WORDS };
 	X(CMOV, 1_EDX, 15)       \
 	X(PAT, 1_EDX, 16)        \
 	X(PSE36, 1_EDX, 17)      \
+	X(CLFSH, 1_EDX, 19)      \
 	X(MMX, 1_EDX, 23)        \
 	X(FXSR, 1_EDX, 24)       \
 	X(SSE, 1_EDX, 25)        \
 	X(SSE2, 1_EDX, 26)       \
+	X(SSE3, 1_ECX, 0)        \
+	X(SSSE3, 1_ECX, 9)       \
+	X(SSE41, 1_ECX, 19)      \
+	X(SSE42, 1_ECX, 20)      \
+	X(POPCNT, 1_ECX, 23)     \
 	X(HYPERVISOR, 1_ECX, 31) \
 	X(NX, 81_EDX, 20)
 
@@ -47,9 +54,16 @@ enum cpuid_feature {
 
 /* Names of the models that -cpu knows, the default first; NULL-terminated, static. */
 const char *const *cpu_models(void);
-/* The model's own copy of name (for cpu->model), or NULL if there is no such model. NULL name: the
- * default. */
+/* The model's own copy of name, or NULL if there is no such model. NULL name: the default. */
 const char *cpu_model_find(const char *name);
+/*
+ * May a CPU be made of this: a model, and features that are added to it or taken from it, as
+ * "pentium3,+sse2,-pse36"? -ENOENT: no such model, -EINVAL: no such feature, -ENOTSUP: this host
+ * cannot execute what the model has.
+ */
+int cpu_model_check(const char *spec, struct error *err);
+/* Makes cpu what cpu_model_check() has allowed. To be followed by a reset. */
+int cpu_model_set(struct cpu *cpu, const char *spec, struct error *err);
 /* One line about a model, for -cpu help. */
 const char *cpu_model_words(const char *name);
 /* EDX after RESET: type, family, model, stepping (SDM vol. 3, 9.1.1). */

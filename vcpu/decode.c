@@ -6,6 +6,7 @@
 
 #include "op_system.h"
 #include "ops.h"
+#include "sse.h"
 
 struct row {
 	const char *name;
@@ -26,6 +27,22 @@ static const struct row rows[INSN_COUNT] = {
 #include "insn.def"
 #undef V
 #undef S
+#define SSE_ENC(flags)                                                        \
+	(E_SSE | ((flags)&S_NOMODRM ? 0 : E_M) | ((flags)&S_MO ? E_MEM : 0) | \
+		((flags)&S_RO ? E_RO : 0) | ((flags)&S_FL ? E_FW : 0))
+#define SSE_ROW(id, nm, e, f) [id] = { .name = #nm, .enc = (uint32_t)(e), .fn = f },
+#define SSE(pfx, map, op, nm, reg, rm, mem, flags, isa) \
+	SSE_ROW(INSN_##pfx##_##map##_##op, nm, SSE_ENC(flags), sse_exec)
+#define SSE_I(pfx, map, op, nm, reg, rm, mem, flags, isa, mask) \
+	SSE_ROW(INSN_##pfx##_##map##_##op, nm, SSE_ENC(flags) | E_I8, sse_exec)
+#define SSE_C(pfx, map, op, nm, reg, rm, mem, flags, isa, handler) \
+	SSE_ROW(INSN_##pfx##_##map##_##op, nm, SSE_ENC(flags), handler)
+#define SSE_HEAD(pfx, op, group) \
+	[INSN_##pfx##_0F_##      \
+		op] = { .name = "", .enc = E_M | E_GRP | E_I8, .param = group, .fn = op_ud },
+#define SSE_G(group, ext, pfx, op, nm, rm, isa) \
+	SSE_ROW(INSN_##group##_##ext, nm, E_SSE | E_M | E_RO | E_I8, sse_exec)
+#include "sse.def"
 };
 
 static const uint16_t map_1[256] = {
@@ -47,6 +64,25 @@ static const uint16_t map_group[G_COUNT][8] = {
 #define OP2(op, n, name, enc, handler, param)
 #define GRP(g, reg, name, enc, handler, param) [g][reg] = INSN_##g##_##reg,
 #include "insn.def"
+#define SSE(pfx, map, op, name, reg, rm, mem, flags, isa)
+#define SSE_I(pfx, map, op, name, reg, rm, mem, flags, isa, mask)
+#define SSE_C(pfx, map, op, name, reg, rm, mem, flags, isa, handler)
+#define SSE_HEAD(pfx, op, group)
+#define SSE_G(group, ext, pfx, op, name, rm, isa) [group][ext] = INSN_##group##_##ext,
+#include "sse.def"
+};
+
+/* By map, prefix and opcode: what the prefixes make of an opcode goes before map_2. */
+static const uint16_t map_sse[SSE_MAPS][SSE_PREFIXES][256] = {
+#define SSE(pfx, map, op, name, reg, rm, mem, flags, isa) \
+	[SSE_MAP_##map][SSE_##pfx][0x##op] = INSN_##pfx##_##map##_##op,
+#define SSE_I(pfx, map, op, name, reg, rm, mem, flags, isa, mask) \
+	SSE(pfx, map, op, name, reg, rm, mem, flags, isa)
+#define SSE_C(pfx, map, op, name, reg, rm, mem, flags, isa, handler) \
+	SSE(pfx, map, op, name, reg, rm, mem, flags, isa)
+#define SSE_HEAD(pfx, op, group) [SSE_MAP_0F][SSE_##pfx][0x##op] = INSN_##pfx##_0F_##op,
+#define SSE_G(group, ext, pfx, op, name, rm, isa)
+#include "sse.def"
 };
 
 struct reader {
@@ -196,6 +232,8 @@ static bool is_allowed(const struct insn *in, uint32_t enc, const struct prefixe
 		return false;
 	if ((enc & E_MEM) && !in->mem)
 		return false;
+	if ((enc & E_RO) && in->mem)
+		return false;
 	if ((enc & E_NP) && (pre->op || in->rep != REP_NONE))
 		return false;
 	return true;
@@ -231,6 +269,26 @@ static enum decode_result finish_ud(const struct reader *r, struct insn *in)
 	return finish(r, in);
 }
 
+/* After 0F; returns the opcode. F2 and F3 go before 66, the last of them counts. */
+static uint8_t take_opcode_2(struct reader *r, const struct prefixes *pre, struct insn *in)
+{
+	static const uint8_t of_rep[] = { [REP_REPE] = SSE_PF3, [REP_REPNE] = SSE_PF2 };
+	unsigned prefix = in->rep != REP_NONE ? of_rep[in->rep] : pre->op ? SSE_P66 : SSE_NP;
+	uint8_t op = (uint8_t)take(r, 1);
+
+	if (op == 0x38 || op == 0x3a) {
+		unsigned map = op == 0x38 ? SSE_MAP_0F38 : SSE_MAP_0F3A;
+
+		op = (uint8_t)take(r, 1);
+		in->id = map_sse[map][prefix][op];
+		return op;
+	}
+	in->id = map_sse[SSE_MAP_0F][prefix][op];
+	if (in->id == INSN_UD)
+		in->id = map_2[op];
+	return op;
+}
+
 enum decode_result decode_insn(const uint8_t *p, unsigned avail, unsigned mode, struct insn *in)
 {
 	struct reader r = { .p = p, .avail = avail };
@@ -244,10 +302,8 @@ enum decode_result decode_insn(const uint8_t *p, unsigned avail, unsigned mode, 
 	op = take_prefixes(&r, &pre, in);
 	in->addrsize = code32 != pre.addr ? 4 : 2;
 	in->id = map_1[op];
-	if (op == 0x0f) {
-		op = (uint8_t)take(&r, 1);
-		in->id = map_2[op];
-	}
+	if (op == 0x0f)
+		op = take_opcode_2(&r, &pre, in);
 	if (r.short_ || in->id == INSN_UD)
 		return finish_ud(&r, in);
 	row = &rows[in->id];

@@ -21,6 +21,7 @@ enum insn_enc {
 	E_MEM = 1 << 4, /* ModRM must be memory, else #UD */
 	E_REG = 1 << 5, /* mod is ignored: always registers */
 	E_NP = 1 << 6,	/* no 66, F2, F3 prefix: they make other instructions of it */
+	E_RO = 1 << 7,	/* ModRM must be a register, else #UD */
 	/* immediates: at most one of these */
 	E_IZ = 1 << 8,	 /* of operand size (1, 2, 4 bytes) */
 	E_I8 = 1 << 9,	 /* byte, zero-extended */
@@ -41,18 +42,51 @@ enum insn_enc {
 	E_FR = 1 << 23,	  /* reads arithmetic flags */
 	E_FW = 1 << 24,	  /* writes arithmetic flags */
 	E_GRP = 1 << 25,  /* ModRM.reg selects a row of a group: param is the group */
+	E_SSE = 1 << 27,  /* a row of sse.def: sse_desc() */
 	E_STK = 1 << 26,  /* the handler's form depends on the stack, not on a ModRM operand */
 };
 
-enum insn_group { G1, G1A, G2I, G2ONE, G2CL, G3, G4, G5, G6, G7, G8, G9, G11, G15, G_COUNT };
+enum insn_group {
+	G1,
+	G1A,
+	G2I,
+	G2ONE,
+	G2CL,
+	G3,
+	G4,
+	G5,
+	G6,
+	G7,
+	G8,
+	G9,
+	G11,
+	G15,
+	G12M,
+	G12X,
+	G13M,
+	G13X,
+	G14M,
+	G14X,
+	G_COUNT
+};
 
-/* Ids: INSN_1_xx one-byte opcode, INSN_2_xx after 0F, INSN_Gn_r member of a group. */
+/* Ids: INSN_1_xx one-byte opcode, INSN_2_xx after 0F, INSN_Gn_r member of a group; of sse.def
+ * INSN_prefix_map_xx. */
 enum insn_id {
 	INSN_UD,
 #define OP1(op, n, name, enc, handler, param)  INSN_1_##op,
 #define OP2(op, n, name, enc, handler, param)  INSN_2_##op,
 #define GRP(g, reg, name, enc, handler, param) INSN_##g##_##reg,
 #include "insn.def"
+	INSN_INT_COUNT,
+	INSN_SSE_FIRST = INSN_INT_COUNT,
+	INSN_SSE_BEFORE_ = INSN_SSE_FIRST - 1,
+#define SSE(pfx, map, op, name, reg, rm, mem, flags, isa)	     INSN_##pfx##_##map##_##op,
+#define SSE_I(pfx, map, op, name, reg, rm, mem, flags, isa, mask)    INSN_##pfx##_##map##_##op,
+#define SSE_C(pfx, map, op, name, reg, rm, mem, flags, isa, handler) INSN_##pfx##_##map##_##op,
+#define SSE_HEAD(pfx, op, group)				     INSN_##pfx##_0F_##op,
+#define SSE_G(group, ext, pfx, op, name, rm, isa)		     INSN_##group##_##ext,
+#include "sse.def"
 	INSN_COUNT
 };
 

@@ -217,7 +217,7 @@ void fpu_set_ignne(struct cpu *cpu, bool level)
  * clear the processor stands still until an interrupt comes (SDM vol. 3, 9.2.2; vol. 1, D.2.1):
  * halted, on the same instruction.
  */
-static bool pending(struct cpu *cpu)
+bool fpu_wait_pending(struct cpu *cpu)
 {
 	if (cpu->cr0 & CR0_NE)
 		cpu_raise(cpu, EXCP_MF);
@@ -241,7 +241,7 @@ void fpu_esc(struct cpu *cpu, const struct insn *in)
 	row = find_row(in->imm2, in->modrm);
 	if (__builtin_expect(!row || !row->fn, 0))
 		cpu_raise(cpu, EXCP_UD);
-	if (__builtin_expect(f->sw & SW_ES, 0) && !(row->flags & ROW_NOWAIT) && pending(cpu))
+	if (__builtin_expect(f->sw & SW_ES, 0) && !(row->flags & ROW_NOWAIT) && fpu_wait_pending(cpu))
 		return;
 	op.cpu = cpu;
 	op.f = f;
@@ -258,7 +258,7 @@ void fpu_wait(struct cpu *cpu, const struct insn *in)
 	if ((cpu->cr0 & (CR0_MP | CR0_TS)) == (CR0_MP | CR0_TS))
 		cpu_raise(cpu, EXCP_NM);
 	if (cpu->fpu->sw & SW_ES)
-		pending(cpu);
+		fpu_wait_pending(cpu);
 }
 
 void fpu_reset(struct cpu *cpu)

@@ -51,6 +51,9 @@ bool fpu_ferr(const struct cpu *cpu);
 /* IGNNE#: while asserted, pending exceptions do not stop waiting instructions (with CR0.NE clear).
  */
 void fpu_set_ignne(struct cpu *cpu, bool level);
+/* A pending unmasked exception is met by an instruction that waits for it: raises #MF or, with
+ * CR0.NE clear, true: the processor stands still, do nothing. */
+bool fpu_wait_pending(struct cpu *cpu);
 /* Status word with TOP; full tag word (SDM vol. 1, 8.1.7). */
 uint16_t fpu_status(const struct fpu *f);
 uint16_t fpu_tags(const struct fpu *f);

@@ -7,9 +7,12 @@
 #include "fpu_int.h"
 #include "hash.h"
 #include "mem.h"
+#include "sse.h"
 
-#define FXSAVE_LEN  512
-#define FXSAVE_USED 160 /* without SSE nothing above is ever written */
+#define FXSAVE_LEN 512
+/* What is written of it. Without CR4.OSFXSR the XMM registers are left out (SDM vol. 3, 2.5). */
+#define FXSAVE_X87 160
+#define FXSAVE_XMM (FXSAVE_X87 + 8 * 16)
 
 uint16_t fpu_status(const struct fpu *f)
 {
@@ -338,6 +341,8 @@ static uint32_t fx_address(struct cpu *cpu, const struct insn *in)
 {
 	uint32_t ea;
 
+	if (!(cpu->isa & ISA_FXSR))
+		cpu_raise(cpu, EXCP_UD);
 	if (cpu->cr0 & (CR0_EM | CR0_TS))
 		cpu_raise(cpu, EXCP_NM);
 	ea = insn_ea(cpu, in);
@@ -347,11 +352,17 @@ static uint32_t fx_address(struct cpu *cpu, const struct insn *in)
 	return ea;
 }
 
+static bool fx_has_xmm(const struct cpu *cpu)
+{
+	return (cpu->isa & ISA_SSE) && (cpu->cr4 & CR4_OSFXSR);
+}
+
 void fpu_fxsave(struct cpu *cpu, const struct insn *in)
 {
 	uint32_t ea = fx_address(cpu, in);
 	struct fpu *f = cpu->fpu;
-	uint8_t b[FXSAVE_USED] = { 0 };
+	unsigned len = FXSAVE_X87;
+	uint8_t b[FXSAVE_XMM] = { 0 };
 
 	/* The operand has 512 bytes, whatever of it is written. */
 	seg_probe_write(cpu, in->seg, ea, FXSAVE_LEN);
@@ -364,9 +375,15 @@ void fpu_fxsave(struct cpu *cpu, const struct insn *in)
 	put16(b + 12, f->fcs);
 	put32(b + 16, f->fdp);
 	put16(b + 20, f->fds);
-	/* MXCSR and its mask (24..31): zero on a processor without SSE */
 	regs_pack(f, b + 32, 16);
-	seg_write_bytes(cpu, in->seg, ea, b, sizeof(b));
+	/* MXCSR and its mask (24..31) are zero without SSE. */
+	if (fx_has_xmm(cpu)) {
+		put32(b + 24, cpu->mxcsr);
+		put32(b + 28, sse_mxcsr_mask(cpu));
+		memcpy(b + FXSAVE_X87, cpu->xmm, sizeof(cpu->xmm));
+		len = FXSAVE_XMM;
+	}
+	seg_write_bytes(cpu, in->seg, ea, b, len);
 }
 
 void fpu_fxrstor(struct cpu *cpu, const struct insn *in)
@@ -376,6 +393,11 @@ void fpu_fxrstor(struct cpu *cpu, const struct insn *in)
 	uint8_t b[FXSAVE_LEN];
 
 	seg_read_bytes(cpu, in->seg, ea, b, sizeof(b));
+	if (fx_has_xmm(cpu)) {
+		sse_check_mxcsr(cpu, get32(b + 24));
+		cpu->mxcsr = get32(b + 24);
+		memcpy(cpu->xmm, b + FXSAVE_X87, sizeof(cpu->xmm));
+	}
 	fpu_park(f);
 	fpu_set_cw(f, (uint16_t)get16(b));
 	fpu_set_status(f, (uint16_t)get16(b + 2));

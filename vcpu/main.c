@@ -13,6 +13,7 @@
 #include "control.pb-c.h"
 #include "cpu.h"
 #include "cpu_digest.h"
+#include "cpuid.h"
 #include "insn_trace.h"
 #include "log.h"
 #include "mmu.h"
@@ -185,6 +186,8 @@ static void setup(struct vcpu *v)
 	b->rom = map_or_die(&v->proc, "rom", false, b->rom_len);
 	codemap = map_or_die(&v->proc, "codemap", true, code_len);
 	if (proc_chan(&v->proc, &b->chan, "bus", true, &geo, "vcpu", "devices", &err) < 0)
+		proc_fatal(&v->proc, "%s", err.msg);
+	if (cpu_model_check(mc->cpu_model, &err) < 0)
 		proc_fatal(&v->proc, "%s", err.msg);
 	v->cpu = cpu_new(&bus_client_ops, b, mc->cpu_model, mc->shift);
 	if (!v->cpu)

@@ -2,7 +2,9 @@
 /* CPUID leaves, models, MSRs. */
 #include "sys_test.h"
 #include "cpuid.h"
+#include "sse.h"
 
+#include <errno.h>
 #include <string.h>
 
 static struct vm *vm;
@@ -74,8 +76,8 @@ static void test_leaves(void **state)
 	assert_string_equal(text, "GenuineIntel");
 	cpuid_query(cpu, 1, 0, r);
 	assert_int_equal(r[0], 0x683);
-	assert_int_equal(r[3], 0x0103fbff); /* no MMX, no SSE, no PSN */
-	assert_int_equal(r[2], 0x80000000u);
+	assert_int_equal(r[3], 0x0783fbff); /* SSE2; no PSN, no CLFLUSH */
+	assert_int_equal(r[2], 0x80000001u);
 	cpuid_query(cpu, 7, 0, r);
 	assert_int_equal(r[3], 1u << 29);
 	cpuid_query(cpu, 7, 1, r);
@@ -115,25 +117,38 @@ static void test_models(void **state)
 
 	assert_string_equal(names[0], "dejavm32");
 	for (; *names; names++) {
-		cpu->model = cpu_model_find(*names);
+		assert_int_equal(cpu_model_set(cpu, *names, NULL), 0);
 		assert_string_equal(cpu->model, *names);
 		assert_non_null(cpu_model_words(*names));
 		assert_true(cpuid_has(cpu, CPUID_F_FPU));
-		/* no model has what is not there */
-		assert_false(cpuid_has(cpu, CPUID_F_MMX));
-		assert_false(cpuid_has(cpu, CPUID_F_SSE));
+		/* SSE comes with the rest of its family, and its registers with a way to save them
+		 */
+		assert_true(cpuid_has(cpu, CPUID_F_MMX) || !cpuid_has(cpu, CPUID_F_SSE));
+		assert_true(cpuid_has(cpu, CPUID_F_FXSR) || !cpuid_has(cpu, CPUID_F_SSE));
+		assert_true(cpuid_has(cpu, CPUID_F_SSE) || !cpuid_has(cpu, CPUID_F_SSE2));
 		for (uint64_t leaf = 0; leaf <= UINT32_MAX; leaf += leaf < 64 ? 1 : 0x0fffff1) {
 			uint32_t r[4];
 			cpuid_query(cpu, (uint32_t)leaf, 0, r);
 		}
 	}
 	assert_null(cpu_model_find("z80"));
+	assert_int_equal(cpu_model_check("z80", NULL), -ENOENT);
+	assert_int_equal(cpu_model_check("486,+avx", NULL), -EINVAL);
+	assert_int_equal(cpu_model_check("486,sse", NULL), -EINVAL);
+	assert_int_equal(cpu_model_check("486,", NULL), -EINVAL);
+	assert_int_equal(cpu_model_check("486,+", NULL), -EINVAL);
+	assert_int_equal(cpu_model_check("486,-fpu", NULL), -EINVAL);
+	assert_int_equal(cpu_model_set(cpu, "pentium3,+sse2,-PSE36,+sse4.1", NULL), 0);
+	assert_string_equal(cpu->model, "pentium3");
+	assert_true(cpuid_has(cpu, CPUID_F_SSE2) && cpuid_has(cpu, CPUID_F_SSE41));
+	assert_false(cpuid_has(cpu, CPUID_F_PSE36) || cpuid_has(cpu, CPUID_F_SSE3));
+	assert_int_equal(cpu->isa, ISA_MMX | ISA_SSE | ISA_SSE2 | ISA_SSE41 | ISA_FXSR);
 	assert_string_equal(cpu_model_find(NULL), "dejavm32");
-	cpu->model = cpu_model_find("486");
+	assert_int_equal(cpu_model_set(cpu, "486", NULL), 0);
 	assert_false(cpuid_has(cpu, CPUID_F_TSC));
 	assert_int_equal(cpuid_signature(cpu) >> 8, 4);
 	rd_faults(0x10);
-	cpu->model = cpu_model_find("pentium");
+	assert_int_equal(cpu_model_set(cpu, "pentium", NULL), 0);
 	assert_true(cpuid_has(cpu, CPUID_F_TSC));
 	rd_faults(0x1b);
 	rd_faults(0xfe);
