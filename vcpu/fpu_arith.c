@@ -287,23 +287,6 @@ struct f80 f80_mul(struct f80_env *e, struct f80 a, struct f80 b)
 	return mul_finite(e, a, b, neg);
 }
 
-/* (hi:lo) / d with hi < d: the quotient fits in 64 bits. */
-static inline uint64_t div_128_64(uint64_t hi, uint64_t lo, uint64_t d, uint64_t *ret_rem)
-{
-#if defined(__x86_64__) && !defined(DEJAVM_PORTABLE)
-	uint64_t q, r;
-
-	__asm__("divq %4" : "=a"(q), "=d"(r) : "0"(lo), "1"(hi), "r"(d) : "cc");
-	*ret_rem = r;
-	return q;
-#else
-	u128 n = (u128)hi << 64 | lo;
-
-	*ret_rem = (uint64_t)(n % d);
-	return (uint64_t)(n / d);
-#endif
-}
-
 static struct f80 div_finite(struct f80_env *e, struct f80 a, struct f80 b, bool neg)
 {
 	uint64_t ma, mb, q, rem, lo;

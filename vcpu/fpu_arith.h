@@ -137,6 +137,23 @@ static inline int f80_unpack(struct f80 x, uint64_t *ret_m)
 	return 1 - z;
 }
 
+/* (hi:lo) / d with hi < d: the quotient fits in 64 bits. */
+static inline uint64_t div_128_64(uint64_t hi, uint64_t lo, uint64_t d, uint64_t *ret_rem)
+{
+#if defined(__x86_64__) && !defined(DEJAVM_PORTABLE)
+	uint64_t q, r;
+
+	__asm__("divq %4" : "=a"(q), "=d"(r) : "0"(lo), "1"(hi), "r"(d) : "cc");
+	*ret_rem = r;
+	return q;
+#else
+	u128 n = (u128)hi << 64 | lo;
+
+	*ret_rem = (uint64_t)(n % d);
+	return (uint64_t)(n / d);
+#endif
+}
+
 /* ---- rounding (fpu_arith.c) ---- */
 /*
  * Rounds (-1)^neg * (m + lo / 2^64) / 2^63 * 2^(exp - bias), top bit of m set, to prec bits and the

@@ -70,11 +70,9 @@ static inline struct xf xf_mul_below(struct xf a, u128 c)
  * becomes the remainder. */
 static uint64_t div_digit(u128 *rem, u128 b)
 {
-	uint64_t b1 = (uint64_t)(b >> 64), b0 = (uint64_t)b;
-	u128 q = *rem / b1, t;
+	uint64_t b1 = (uint64_t)(b >> 64), b0 = (uint64_t)b, hi = (uint64_t)(*rem >> 64), unused;
+	u128 q = hi < b1 ? div_128_64(hi, (uint64_t)*rem, b1, &unused) : UINT64_MAX, t;
 
-	if (q >> 64)
-		q = UINT64_MAX;
 	t = *rem - q * b1;
 	while (!(t >> 64) && t << 64 < q * b0) {
 		q--;
@@ -124,29 +122,51 @@ static inline u128 xf_q128(struct xf x)
 	return shr(x.m, (unsigned)(-x.exp - 1));
 }
 
-/* c[0] - z * (c[1] - z * (c[2] - ...)), z Q128, c Q127: Q127 */
+/*
+ * A polynomial in z (Q128), coefficients Q127, as two in z^2 that processors compute side by side:
+ * of the even and of the odd powers. even + z * odd is the value; the alternating one is even - z *
+ * odd.
+ */
+struct halves {
+	u128 even, z_odd;
+};
+
+static inline struct halves poly_halves(const u128 *c, unsigned n, u128 z)
+{
+	u128 w = mul_hi(z, z), even, odd;
+	unsigned i = (n - 1) & ~1u;
+
+	even = c[i];
+	odd = n & 1 ? 0 : c[n - 1];
+	while (i >= 2) {
+		i -= 2;
+		even = c[i] + mul_hi(w, even);
+		odd = c[i + 1] + mul_hi(w, odd);
+	}
+	return (struct halves){ even, mul_hi(z, odd) };
+}
+
+/* c[0] - z * (c[1] - z * (c[2] - ...)), Q127 */
 static inline u128 poly_alternating(const u128 *c, unsigned n, u128 z)
 {
-	u128 acc = c[n - 1];
+	struct halves h = poly_halves(c, n, z);
 
-	for (unsigned i = n - 1; i-- > 0;)
-		acc = c[i] - mul_hi(z, acc);
-	return acc;
+	return h.even - h.z_odd;
 }
 
 static inline u128 poly_positive(const u128 *c, unsigned n, u128 z)
 {
-	u128 acc = c[n - 1];
+	struct halves h = poly_halves(c, n, z);
 
-	for (unsigned i = n - 1; i-- > 0;)
-		acc = c[i] + mul_hi(z, acc);
-	return acc;
+	return h.even + h.z_odd;
 }
 
 /* ---- FSIN, FCOS, FSINCOS, FPTAN ---- */
 
 /* pi / 2, Q65: exact, as 66-bit pi is */
 #define HALF_PI_Q65 ((u128)3 << 64 | UINT64_C(0x243f6a8885a308d3))
+/* 2 / pi, Q64, rounded down */
+#define TWO_OVER_PI_Q64 UINT64_C(0xa2f9836e4e44152a)
 
 /* |x| = quadrant * pi/2 + r, |r| <= pi/4. x finite, not zero, |x| < 2^63 */
 static unsigned trig_reduce(struct f80 x, struct xf *ret_r)
@@ -159,9 +179,14 @@ static unsigned trig_reduce(struct f80 x, struct xf *ret_r)
 		*ret_r = r;
 		return 0;
 	}
+	/* The quotient by the reciprocal is right or a little too small. */
 	v = (r.m >> 64) << (r.exp + 2);
-	n = v / HALF_PI_Q65;
+	n = shr((r.m >> 64) * TWO_OVER_PI_Q64, (unsigned)(127 - r.exp));
 	v -= n * HALF_PI_Q65;
+	while (v >= HALF_PI_Q65) {
+		v -= HALF_PI_Q65;
+		n++;
+	}
 	/* v is not 0: 66-bit pi is odd and a multiple of it has more than 64 significant bits. */
 	if (v > HALF_PI_Q65 - v) {
 		*ret_r = xf_norm(true, 62, HALF_PI_Q65 - v);
