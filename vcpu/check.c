@@ -177,6 +177,7 @@ void check_enter(struct cpu *cpu, struct tb *tb)
 	static struct fpu fpu_before;
 	uint64_t fpu_made;
 
+	fpu_park(cpu->fpu);
 	before = *cpu;
 	fpu_before = *cpu->fpu;
 	c->n = 0;

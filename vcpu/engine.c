@@ -9,6 +9,7 @@
  */
 #include "engine_int.h"
 
+#include "fpu.h"
 #include "mem.h"
 #include "mmu.h"
 #include "tcg.h"
@@ -216,6 +217,7 @@ enum cpu_exit cpu_run(struct cpu *cpu, uint64_t limit)
 		excp_deliver_raised(cpu);
 	}
 	e = run(cpu, limit);
+	fpu_park(cpu->fpu);
 	cpu->catch_ = outer;
 	return e;
 }

@@ -68,6 +68,13 @@ static inline void fpu_park(struct fpu *f)
 	if (__builtin_expect(f->live != FPU_HOME, 0))
 		fpu_leave(f);
 }
+/* After CR0 was written: a live FPU is one that may be used, so that translated code looks at
+ * `live` alone. */
+static inline void fpu_gate(struct cpu *cpu)
+{
+	if (cpu->cr0 & (CR0_EM | CR0_TS))
+		fpu_park(cpu->fpu);
+}
 /*
  * Brings the state to the host's x87, if that may execute the next instruction: false if CR0 or an
  * exception that is not masked forbids it. sets_c1: the instruction determines C1, whatever it was.

@@ -8,6 +8,7 @@
 
 #include "cpuid.h"
 #include "flags.h"
+#include "fpu.h"
 #include "mem.h"
 #include "sys.h"
 
@@ -346,6 +347,7 @@ static void write_cr0(struct cpu *cpu, uint32_t val)
 		mmu_load_pdptes(cpu, cpu->cr3) < 0)
 		cpu_raise_err(cpu, EXCP_GP, 0);
 	cpu->cr0 = val;
+	fpu_gate(cpu);
 	if (changed & (CR0_PG | CR0_WP | CR0_PE | CR0_AM))
 		mmu_mode_changed(cpu);
 	if (changed & CR0_PE)

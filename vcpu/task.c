@@ -9,6 +9,7 @@
 #include "sys.h"
 
 #include "flags.h"
+#include "fpu.h"
 #include "mem.h"
 
 /* Fields of a TSS: offset in the 32-bit and the 16-bit format. */
@@ -182,6 +183,7 @@ static void enter_task(
 	struct cpu *cpu, const struct task_switch *ts, const struct task_state *t, bool big)
 {
 	cpu->cr0 |= CR0_TS;
+	fpu_gate(cpu);
 	cpu->eip = t->eip;
 	for (unsigned i = 0; i < 8; i++)
 		cpu->gpr[i] = t->gpr[i];
