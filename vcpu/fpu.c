@@ -10,6 +10,7 @@
 #include "fpu_int.h"
 #include "flags.h"
 #include "mem.h"
+#include "sse.h"
 
 struct fpu_row {
 	fpu_fn fn;
@@ -18,6 +19,7 @@ struct fpu_row {
 };
 
 #define ROW_NOWAIT 1 /* does not look for pending exceptions */
+#define ROW_SSE3   2 /* came with SSE3 */
 
 /* Memory forms: [opcode & 7][ModRM.reg] */
 #define ARITH_MEM(fmt)                                                                        \
@@ -43,7 +45,7 @@ static const struct fpu_row mem_rows[8][8] = {
 	ARITH_MEM(FMT_I32),
 	{
 		{ fpu_op_load, FMT_I32, 0 },
-		{ NULL, 0, 0 }, /* FISTTP: SSE3 */
+		{ fpu_op_fisttp, FMT_I32, ROW_SSE3 },
 		{ fpu_op_store, FMT_I32, 0 },
 		{ fpu_op_store_pop, FMT_I32, 0 },
 		{ NULL, 0, 0 },
@@ -54,7 +56,7 @@ static const struct fpu_row mem_rows[8][8] = {
 	ARITH_MEM(FMT_M64),
 	{
 		{ fpu_op_load, FMT_M64, 0 },
-		{ NULL, 0, 0 }, /* FISTTP: SSE3 */
+		{ fpu_op_fisttp, FMT_I64, ROW_SSE3 },
 		{ fpu_op_store, FMT_M64, 0 },
 		{ fpu_op_store_pop, FMT_M64, 0 },
 		{ fpu_op_frstor, 0, 0 },
@@ -65,7 +67,7 @@ static const struct fpu_row mem_rows[8][8] = {
 	ARITH_MEM(FMT_I16),
 	{
 		{ fpu_op_load, FMT_I16, 0 },
-		{ NULL, 0, 0 }, /* FISTTP: SSE3 */
+		{ fpu_op_fisttp, FMT_I16, ROW_SSE3 },
 		{ fpu_op_store, FMT_I16, 0 },
 		{ fpu_op_store_pop, FMT_I16, 0 },
 		{ fpu_op_load, FMT_BCD, 0 },
@@ -240,6 +242,8 @@ void fpu_esc(struct cpu *cpu, const struct insn *in)
 		cpu_raise(cpu, EXCP_NM);
 	row = find_row(in->imm2, in->modrm);
 	if (__builtin_expect(!row || !row->fn, 0))
+		cpu_raise(cpu, EXCP_UD);
+	if ((row->flags & ROW_SSE3) && !(cpu->isa & ISA_SSE3))
 		cpu_raise(cpu, EXCP_UD);
 	if (__builtin_expect(f->sw & SW_ES, 0) && !(row->flags & ROW_NOWAIT) && fpu_wait_pending(cpu))
 		return;

@@ -67,16 +67,18 @@ void fpu_op_load(struct fpu_op *op)
 }
 
 /* Writes ST0 in the given format unless an unmasked exception forbids it. Returns whether it has,
- * which is whether to pop. */
-static bool store(struct fpu_op *op)
+ * which is whether to pop. chop: towards zero, whatever the control word says */
+static bool store(struct fpu_op *op, bool chop)
 {
 	struct fpu *f = op->f;
-	struct f80_env *e = fpu_env(f);
+	struct f80_env env = *fpu_env(f), *e = &env;
 	struct f80 x = fpu_st(f, 0);
 	uint8_t b[10];
 	uint64_t v = 0;
 	bool ok;
 
+	if (chop)
+		e->rc = RC_ZERO;
 	if (fpu_is_empty(f, 0)) {
 		/* The indefinite of any format is what the real indefinite converts to. */
 		x = f80_indefinite();
@@ -119,12 +121,18 @@ static bool store(struct fpu_op *op)
 
 void fpu_op_store(struct fpu_op *op)
 {
-	store(op);
+	store(op, false);
 }
 
 void fpu_op_store_pop(struct fpu_op *op)
 {
-	if (store(op))
+	if (store(op, false))
+		fpu_pop(op->f);
+}
+
+void fpu_op_fisttp(struct fpu_op *op)
+{
+	if (store(op, true))
 		fpu_pop(op->f);
 }
 

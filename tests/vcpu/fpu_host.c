@@ -56,7 +56,7 @@ void host_init(void)
 	must(test_cpu != NULL);
 	memset(test_cpu, 0, CPU_ALLOC_LEN);
 	test_cpu->fpu = cpu_fpu(test_cpu);
-	test_cpu->isa = ISA_FXSR;
+	test_cpu->isa = ISA_FXSR | ISA_SSE3;
 	test_cpu->cr0 = CR0_PE | CR0_NE | CR0_MP;
 }
 

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 #include <string.h>
 #include "fpu_host.h"
+#include "sse.h"
 #include "fpu_fake_mem.h"
 
 #define ONE f80_make(false, F80_BIAS, F80_J)
@@ -113,15 +114,17 @@ static void test_ud(void **state)
 	assert_int_equal(count_ud(0xde, 0xc0, 0xff), 7);
 	assert_int_equal(count_ud(0xdf, 0xc0, 0xff), 7 + 8);
 	/* memory forms: FISTTP is SSE3's */
-	for (unsigned op = 0xd8; op <= 0xdf; op++)
-		for (unsigned reg = 0; reg < 8; reg++) {
-			bool hole = (op & 1) && reg == 1;
+	for (unsigned i = 0; i < 2 * 64; i++) {
+		unsigned op = 0xd8 + i / 8 % 8, reg = i % 8;
+		bool sse3 = i >= 64, hole = (op & 1) && reg == 1 && (op == 0xd9 || !sse3);
 
-			hole |= op == 0xdb && (reg == 4 || reg == 6);
-			hole |= op == 0xdd && reg == 5;
-			setup(NULL);
-			assert_int_equal(run(op, reg << 3 | 6), hole ? EXCP_UD : -1);
-		}
+		hole |= op == 0xdb && (reg == 4 || reg == 6);
+		hole |= op == 0xdd && reg == 5;
+		setup(NULL);
+		cpu->isa = sse3 ? ISA_SSE3 : 0;
+		assert_int_equal(run(op, reg << 3 | 6), hole ? EXCP_UD : -1);
+	}
+	cpu->isa = ISA_FXSR;
 }
 
 /* An unmasked exception: result withheld, #MF at the next waiting instruction, its pointers those
