@@ -118,20 +118,25 @@ int option_machine(struct options *o, const char *name, const char *arg, struct 
 	return r;
 }
 
+/* MODEL[,+FEATURE|,-FEATURE]...: what the features' names are, the vCPU knows. */
 int option_cpu(struct options *o, const char *name, const char *arg, struct error *err)
 {
 	const struct named *t = NULL;
+	size_t n = strcspn(arg, ",");
+	char model[32];
 	int r;
 
-	if (strchr(arg, ','))
-		return error_set(err, EINVAL,
-			"%s %s: features cannot be added to or taken from a model yet; give the "
-			"model alone",
-			name, arg);
-	r = named_find(cpu_models, name, "CPU model", arg, &t, err);
-	if (!r)
-		o->cpu_model = t->name;
-	return r;
+	snprintf(model, sizeof(model), "%.*s", (int)n, arg);
+	r = named_find(cpu_models, name, "CPU model", model, &t, err);
+	if (r)
+		return r;
+	for (const char *p = arg + n; *p; p += 1 + strcspn(p + 1, ","))
+		if ((p[1] != '+' && p[1] != '-') || strcspn(p + 2, ",") == 0)
+			return error_set(err, EINVAL,
+				"%s %s: after the model come features, as in %s,+sse4.1,-nx", name,
+				arg, t->name);
+	o->cpu_model = arg;
+	return 0;
 }
 
 int option_accel(struct options *o, const char *name, const char *arg, struct error *err)

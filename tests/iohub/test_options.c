@@ -56,7 +56,9 @@ static const struct {
 	{ "-M pc,accel=kvm", { "'kvm'", "interp" } },
 	{ "-accel tcg", { "'tcg'", "interp" } },
 	{ "-cpu dejavm33", { "did you mean 'dejavm32'" } },
-	{ "-cpu dejavm32,+sse", { "features" } },
+	{ "-cpu dejavm33,+sse", { "did you mean 'dejavm32'" } },
+	{ "-cpu dejavm32,sse", { "features", "+sse4.1" } },
+	{ "-cpu dejavm32,+", { "features" } },
 	{ "-smp 2", { "one CPU" } },
 	{ "-m 0", { "from 1M to 3G" } },
 	{ "-m 4G", { "from 1M to 3G" } },
@@ -194,6 +196,9 @@ static void test_values(void **state)
 	assert_string_equal(o.rr_file, "a,b.bin");
 	assert_true(o.rr_marks_all && o.rr_raw && o.start_paused && o.no_reboot && o.no_shutdown);
 	assert_int_equal(o.digest_log2, 20);
+	options_done(&o);
+	parse_ok(&o, "-cpu pentium3,+sse2,-pse36");
+	assert_string_equal(o.cpu_model, "pentium3,+sse2,-pse36");
 	options_done(&o);
 	parse_ok(&o, "-icount shift=auto -m 64 -m 32M");
 	assert_int_equal(o.shift, -1);
