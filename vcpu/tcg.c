@@ -352,7 +352,10 @@ bool tcg_run(struct cpu *cpu)
 				break;
 			if (stop == ENGINE_END)
 				continue;
-			tb = translate(cpu);
+			/* It may have been reached from code that cannot be translated. */
+			tb = find(cpu);
+			if (!tb)
+				tb = translate(cpu);
 			if (!tb) {
 				cpu->icache->hot->heat = INT32_MAX;
 				t->stats.rejected++;
