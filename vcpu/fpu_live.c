@@ -15,6 +15,7 @@
 #include "fpu_int.h"
 #include "flags.h"
 #include "mem.h"
+#include "sse.h"
 
 #if defined(__x86_64__) && !defined(DEJAVM_PORTABLE)
 
@@ -336,6 +337,18 @@ LIVE_MEM(4)
 LIVE_MEM(8)
 LIVE_MEM(10)
 
+#define LIVE_FISTTP(size)                                                     \
+	static void live_fisttp##size(struct cpu *cpu, const struct insn *in) \
+	{                                                                     \
+		if (unlikely(!(cpu->isa & ISA_SSE3)))                         \
+			fpu_esc(cpu, in);                                     \
+		else                                                          \
+			live_write(cpu, in, size);                            \
+	}
+LIVE_FISTTP(2)
+LIVE_FISTTP(4)
+LIVE_FISTTP(8)
+
 static void live_comi(struct cpu *cpu, const struct insn *in)
 {
 	struct fpu *f = cpu_fpu(cpu);
@@ -614,13 +627,14 @@ static const insn_fn mem_handlers[8][8] = {
 	{ live_read4, NULL, live_write4, live_write4, NULL, live_fldcw, NULL, live_fnstcw },
 	{ live_read4, live_read4, live_read4, live_read4, live_read4, live_read4, live_read4,
 		live_read4 },
-	{ live_read4, NULL, live_write4, live_write4, NULL, live_read10, NULL, live_write10 },
+	{ live_read4, live_fisttp4, live_write4, live_write4, NULL, live_read10, NULL,
+		live_write10 },
 	{ live_read8, live_read8, live_read8, live_read8, live_read8, live_read8, live_read8,
 		live_read8 },
-	{ live_read8, NULL, live_write8, live_write8, NULL, NULL, NULL, live_fnstsw },
+	{ live_read8, live_fisttp8, live_write8, live_write8, NULL, NULL, NULL, live_fnstsw },
 	{ live_read2, live_read2, live_read2, live_read2, live_read2, live_read2, live_read2,
 		live_read2 },
-	{ live_read2, NULL, live_write2, live_write2, NULL, live_read8, NULL, live_write8 },
+	{ live_read2, live_fisttp2, live_write2, live_write2, NULL, live_read8, NULL, live_write8 },
 };
 
 /* Register forms, by groups of eight: what is not here may be in ones[]. */
@@ -661,7 +675,9 @@ insn_fn fpu_handler(uint8_t op, uint8_t modrm)
 {
 	insn_fn fn;
 
-	if (modrm < 0xc0)
+	if (modrm < 0xc0 && (modrm >> 3 & 7) == 1 && !__builtin_cpu_supports("sse3"))
+		fn = (op & 1) ? NULL : mem_handlers[op & 7][1]; /* no FISTTP */
+	else if (modrm < 0xc0)
 		fn = mem_handlers[op & 7][modrm >> 3 & 7];
 	else if (op == 0xd9 && modrm >= 0xe0)
 		fn = d9_handlers[modrm & 31];
