@@ -170,7 +170,7 @@ void lin_probe(struct cpu *cpu, uint32_t lin, unsigned size, bool write, bool us
 {
 	translate(cpu, lin, write, user);
 	if (size && (lin & 0xfff) + size > PAGE_SIZE)
-		translate(cpu, lin + size - 1, write, user);
+		translate(cpu, (lin + size - 1) & PAGE_MASK, write, user);
 }
 
 /* For writes while they are observed: bulk goes on being bulk. */
