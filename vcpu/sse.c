@@ -64,7 +64,9 @@ static bool shut_by_control(const struct cpu *cpu, const struct sse_desc *d)
 /* An exception is pending for those that touch the x87 state. */
 static bool shut_by_x87(const struct cpu *cpu, const struct insn *in, const struct sse_desc *d)
 {
-	return sse_enters_mmx(d, in) && (cpu->fpu->sw & SW_ES);
+	bool emms = d->flags & S_NOMODRM;
+
+	return (emms || sse_enters_mmx(d, in)) && (cpu->fpu->sw & SW_ES);
 }
 
 bool sse_gate_open(struct cpu *cpu, const struct insn *in)
@@ -86,7 +88,7 @@ bool sse_enter(struct cpu *cpu, const struct insn *in, const struct sse_desc *d)
 					(TOUCHES_XMM(d->reg, d->rm) && !(cpu->cr4 & CR4_OSFXSR))
 				? EXCP_UD
 				: EXCP_NM);
-	if (!TOUCHES_MMX(d->reg, d->rm))
+	if (!TOUCHES_MMX(d->reg, d->rm) && !(d->flags & S_NOMODRM))
 		return true;
 	fpu_park(cpu->fpu);
 	return !(shut_by_x87(cpu, in, d) && fpu_wait_pending(cpu));
@@ -128,8 +130,11 @@ void sse_read_operand(
 	case 1: ret->b[0] = lin_read8(cpu, lin, user); break;
 	case 2: ret->w[0] = lin_read16(cpu, lin, user); break;
 	case 4: ret->d[0] = lin_read32(cpu, lin, user); break;
-	case 16: ret->q[1] = lin_read64(cpu, lin + 8, user); /* fallthrough */
-	default: ret->q[0] = lin_read64(cpu, lin, user); break;
+	case 8: ret->q[0] = lin_read64(cpu, lin, user); break;
+	default:
+		ret->q[0] = lin_read64(cpu, lin, user);
+		ret->q[1] = lin_read64(cpu, lin + 8, user);
+		break;
 	}
 }
 

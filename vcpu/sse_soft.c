@@ -175,16 +175,10 @@ void sse_maskmov(struct cpu *cpu, const struct insn *in)
 
 void mmx_emms(struct cpu *cpu, const struct insn *in)
 {
-	if (!(cpu->isa & ISA_MMX) || cpu->cr0 & CR0_EM)
-		cpu_raise(cpu, EXCP_UD);
-	if (cpu->cr0 & CR0_TS)
-		cpu_raise(cpu, EXCP_NM);
-	fpu_park(cpu->fpu);
-	if ((cpu->fpu->sw & SW_ES) && fpu_wait_pending(cpu))
+	if (!sse_enter(cpu, in, sse_desc(in)))
 		return;
 	cpu->fpu->top = 0;
 	cpu->fpu->empty = 0xff;
-	(void)in;
 }
 
 static void control_enter(struct cpu *cpu)
