@@ -138,6 +138,17 @@ void x_shiftx(struct xasm *a, enum x_shiftx op, unsigned r, unsigned rm, unsigne
 	x_u8(a, 0xc0 | (r & 7) << 3 | (rm & 7));
 }
 
+/* VEX.LZ.F2.0F3A.W0 F0 /r ib */
+void x_rorx(struct xasm *a, unsigned r, unsigned rm, unsigned imm)
+{
+	x_u8(a, 0xc4);
+	x_u8(a, (r & 8 ? 0 : 0x80u) | 0x40 | (rm & 8 ? 0 : 0x20u) | 3);
+	x_u8(a, 0x7b);
+	x_u8(a, 0xf0);
+	x_u8(a, 0xc0 | (r & 7) << 3 | (rm & 7));
+	x_u8(a, imm);
+}
+
 uint8_t *x_jcc(struct xasm *a, enum x_cond c)
 {
 	x_u8(a, 0x0f);

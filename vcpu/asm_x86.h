@@ -169,6 +169,9 @@ static inline void x_shift_cl(struct xasm *a, unsigned size, enum x_shift op, st
 enum x_shiftx { X_SHLX = 1, X_SARX = 2, X_SHRX = 3 };
 void x_shiftx(struct xasm *a, enum x_shiftx op, unsigned r, unsigned rm, unsigned count);
 
+/* BMI2: r = rm, 32 bits, rotated right by imm; no flags */
+void x_rorx(struct xasm *a, unsigned r, unsigned rm, unsigned imm);
+
 /* ---- jumps: return where the 32-bit displacement lies, for x_here() and x_to() ---- */
 uint8_t *x_jcc(struct xasm *a, enum x_cond c);
 uint8_t *x_jmp(struct xasm *a);

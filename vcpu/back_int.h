@@ -5,6 +5,7 @@
 #define DEJAVM_BACK_INT_H
 
 #include "asm_x86.h"
+#include "mem.h"
 #include "tb.h"
 
 /* Host registers of the guest's and of ours: tb.h */
@@ -21,7 +22,7 @@
 #define CPU_MEM(member) x_m(H_CPU, CPU_OFF(member))
 
 /* Offset of the write entries in a pair of fast tables (mem.h). */
-#define TLB_WRITE_OFF ((int32_t)(8u << 20))
+#define TLB_WRITE_OFF ((int32_t)(TLB_STRIDE * 8))
 
 /* What translated code calls and jumps to, as offsets in the code cache. */
 struct back_tramp {

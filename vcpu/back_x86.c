@@ -110,15 +110,22 @@ static void load_linear(struct back *k, const struct ir_op *op)
 		x_alu_r_rm(&k->a, 4, X_ADD, H_PTR, CPU_MEM(seg[SEG_GS].base));
 }
 
+/* Low address bits that are 0 if an access is aligned, as far as the fast tables leave room. */
+static unsigned align_bits(unsigned size)
+{
+	return size >= 8 ? 3 : size == 4 ? 2 : size - 1;
+}
+
 /*
  * The entry of the fast table is what to take off the linear address to get the host's: that
- * borrows exactly if the entry is valid (mem.h). An access that is not aligned to its size is
- * looked at more closely, out of line.
+ * borrows exactly if the entry is valid (mem.h). The index has the page below and the low bits of
+ * the address above: there are no valid entries for addresses that are not aligned.
  */
 static void emit_host(struct back *k)
 {
 	const struct ir_op *op = k->op;
 	struct xasm *a = &k->a;
+	unsigned low = align_bits(op->size);
 	struct cold *c;
 	uint32_t id;
 
@@ -127,14 +134,20 @@ static void emit_host(struct back *k)
 		carry_to_cell(k);
 	id = exit_id(k);
 	load_linear(k, op);
-	x_mov_r_rm(a, 4, H_TMP, x_r(H_PTR));
-	x_shift_i(a, 4, X_SHR, x_r(H_TMP), 12);
+	if (low && k->bmi2) {
+		x_rorx(a, H_TMP, H_PTR, low);
+	} else {
+		x_mov_r_rm(a, 4, H_TMP, x_r(H_PTR));
+		if (low)
+			x_shift_i(a, 4, X_ROR, x_r(H_TMP), low);
+	}
+	x_shift_i(a, 4, X_SHR, x_r(H_TMP), 12 - low);
 	x_alu_r_rm(a, 8, X_SUB, H_PTR, x_mi(H_TLB, H_TMP, 3, op->dst ? TLB_WRITE_OFF : 0));
 	c = cold_add(k, COLD_HOST, x_jcc(a, X_AE));
 	if (!c)
 		return;
-	if (op->size > 1) {
-		x_test_rm_i(a, 1, x_r(H_PTR), op->size - 1u);
+	if (op->size > 8) {
+		x_test_rm_i(a, 1, x_r(H_PTR), 15);
 		c->jump2 = x_jcc(a, X_NE);
 	}
 	c->id = id;
@@ -142,29 +155,42 @@ static void emit_host(struct back *k)
 	k->host_valid = 0;
 }
 
+/* Without an entry, nothing was taken off the address. */
 static void cold_host(struct back *k, const struct cold *c)
 {
 	const struct ir_op *op = c->op;
 	struct xasm *a = &k->a;
-	uint8_t *miss, *at;
+	uint8_t *cross, *at;
 
-	if (c->jump2) {
-		x_here(a, c->jump2);
+	x_here(a, c->jump);
+	if (op->size > 1) {
 		x_mov_r_rm(a, 4, H_TMP, x_r(H_PTR));
 		x_alu_rm_i(a, 4, X_AND, x_r(H_TMP), 0xfff);
 		x_alu_rm_i(a, 4, X_CMP, x_r(H_TMP), 4096u - op->size);
-		at = x_jcc(a, X_BE);
+		cross = x_jcc(a, X_A);
+		x_mov_r_rm(a, 4, H_TMP, x_r(H_PTR));
+		x_shift_i(a, 4, X_SHR, x_r(H_TMP), 12);
+		x_alu_r_rm(a, 8, X_SUB, H_PTR, x_mi(H_TLB, H_TMP, 3, op->dst ? TLB_WRITE_OFF : 0));
+		at = x_jcc(a, X_B);
 		x_to(a, at, c->back);
+		x_here(a, cross);
 	}
-	miss = a->p;
-	x_to(a, c->jump, miss);
-	load_linear(k, op);
 	x_mov_rm_i(a, 4, CPU_MEM(tcg_exit), c->id | TCG_EXIT_STEP);
-	x_mov_r_i(a, H_TMP, op->size | (op->dst ? 0x10u : 0));
+	x_mov_r_i(a, H_TMP, op->size | (op->dst ? TCG_HOST_WRITE : 0));
 	at = x_call(a);
 	x_to(a, at, k->mem->rw + back_tramp(k->cpu)->host);
 	at = x_jmp(a);
 	x_to(a, at, c->back);
+	if (!c->jump2)
+		return;
+	/* 16 bytes that are not aligned, but in one page: h is right. */
+	x_here(a, c->jump2);
+	x_mov_r_rm(a, 4, H_TMP, x_r(H_PTR));
+	x_alu_rm_i(a, 4, X_AND, x_r(H_TMP), 0xfff);
+	x_alu_rm_i(a, 4, X_CMP, x_r(H_TMP), 4096u - op->size);
+	at = x_jcc(a, X_BE);
+	x_to(a, at, c->back);
+	leave(k, c->id | TCG_EXIT_STEP);
 }
 
 /* ---- moves ---- */

@@ -195,7 +195,7 @@ static enum cpu_exit run(struct cpu *cpu, uint64_t limit)
 		}
 		mmu_sync(cpu);
 		cpu->run_key = icache_key(cpu);
-		cpu->run_tlb = cpu->mmu->fast + (mem_user(cpu) ? 2 * TLB_PAGES : 0);
+		cpu->run_tlb = cpu->mmu->fast + (mem_user(cpu) ? 2 * TLB_STRIDE : 0);
 		if (cpu->look || unlikely(traces_exec(cpu)))
 			step_one(cpu);
 		else if (!cpu->tcg || !tcg_run(cpu))

@@ -32,12 +32,19 @@
  *
  * tlb.c knows which entries are set, and clears them.
  */
-#define TLB_PAGES_SHIFT 20
-#define TLB_PAGES	(1u << TLB_PAGES_SHIFT)
+#define TLB_PAGES (1u << 20)
+
+/*
+ * Entries from one table to the next. There is room behind each for indices whose bits 20-22 are
+ * the low bits of an address: always 0, so that translated code finds with one look that an access
+ * of up to 8 bytes is both mapped and aligned.
+ */
+#define TLB_STRIDE_SHIFT 23
+#define TLB_STRIDE	 (1u << TLB_STRIDE_SHIFT)
 
 /* The part of struct mmu that the inline functions know; the rest is in mmu.c. */
 struct mmu {
-	uint64_t fast[4u * TLB_PAGES]; /* supervisor: read, write; user: read, write */
+	uint64_t fast[4u * TLB_STRIDE]; /* supervisor: read, write; user: read, write */
 };
 
 /* ---- slow paths (mmu.c) ---- */
@@ -68,8 +75,8 @@ static inline bool mem_user(const struct cpu *cpu)
 
 static inline const uint64_t *mem_tlb(const struct cpu *cpu, bool user, bool write)
 {
-	return cpu->mmu->fast + ((size_t)user << (TLB_PAGES_SHIFT + 1)) +
-	       ((size_t)write << TLB_PAGES_SHIFT);
+	return cpu->mmu->fast + ((size_t)user << (TLB_STRIDE_SHIFT + 1)) +
+	       ((size_t)write << TLB_STRIDE_SHIFT);
 }
 
 /* Host address of size bytes at lin by one of the tables, or NULL: slow path. */
@@ -239,7 +246,7 @@ static inline uint32_t insn_ea(const struct cpu *cpu, const struct insn *in)
  */
 static inline uint8_t *flat_host(const struct cpu *cpu, uint32_t lin, unsigned size, bool write)
 {
-	return tlb_host(cpu->run_tlb + (write ? TLB_PAGES : 0), lin, size);
+	return tlb_host(cpu->run_tlb + (write ? TLB_STRIDE : 0), lin, size);
 }
 
 /* Effective address with 32-bit addressing. */

@@ -138,7 +138,7 @@ static inline uint64_t xlate_gpa(const struct xlate *x)
 
 static inline uint32_t tlb_slot(uint32_t lin, bool user)
 {
-	return (uint32_t)user << (TLB_PAGES_SHIFT + 1) | lin >> 12;
+	return (uint32_t)user << (TLB_STRIDE_SHIFT + 1) | lin >> 12;
 }
 
 /* x, fresh from a walk, becomes the translation of lin's page. */

@@ -188,9 +188,10 @@ void back_enter(struct cpu *cpu, const struct tcache_mem *mem, const struct tb *
 
 /* ---- called by translated code (tcg.c) ---- */
 /*
- * The inline path to memory did not do: lin is the address; kind: size | write << 4. Returns the
- * host address, or 0: leave to the interpreter (TCG_EXIT_STEP). Must not raise.
+ * The inline path to memory did not do: lin is the address; kind: size, and TCG_HOST_WRITE. Returns
+ * the host address, or 0: leave to the interpreter (TCG_EXIT_STEP). Must not raise.
  */
+#define TCG_HOST_WRITE 0x80u
 uint64_t tcg_host(struct cpu *cpu, uint32_t lin, uint32_t kind);
 /*
  * Executes instruction x->insn of x->tb by its handler, with exact state: flags, eip and icount are

@@ -76,7 +76,7 @@ void tcg_flags(struct cpu *cpu, uint32_t recipe)
 uint64_t tcg_host(struct cpu *cpu, uint32_t lin, uint32_t kind)
 {
 	struct tcg *t = cpu->tcg;
-	uint8_t *host = mmu_try_host(cpu, lin, kind & 0xf, kind & 0x10);
+	uint8_t *host = mmu_try_host(cpu, lin, kind & 0x7f, kind & TCG_HOST_WRITE);
 
 	t->stats.host_calls++;
 	t->stats.host_failed += !host;

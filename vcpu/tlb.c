@@ -49,7 +49,7 @@ static void gen_renew(struct mmu_priv *m, bool global)
 static void slot_clear(struct mmu_priv *m, uint32_t slot)
 {
 	m->pub.fast[slot] = 0;
-	m->pub.fast[slot + TLB_PAGES] = 0;
+	m->pub.fast[slot + TLB_STRIDE] = 0;
 }
 
 static void journal_drop(struct mmu_priv *m, bool global)
@@ -77,7 +77,7 @@ void tlb_drop_writes(struct mmu_priv *m)
 {
 	for (unsigned g = 0; g < 2; g++)
 		for (uint32_t i = 0; i < m->journal[g].n; i++)
-			m->pub.fast[m->journal[g].slot[i] + TLB_PAGES] = 0;
+			m->pub.fast[m->journal[g].slot[i] + TLB_STRIDE] = 0;
 }
 
 static uint64_t slot_entry(uint32_t slot, const uint8_t *host)
@@ -89,7 +89,8 @@ static uint64_t slot_entry(uint32_t slot, const uint8_t *host)
 
 static bool slot_writes_to(const struct mmu_priv *m, uint32_t slot, uint32_t ram_page)
 {
-	return m->pub.fast[slot + TLB_PAGES] == slot_entry(slot, m->ram + ((size_t)ram_page << 12));
+	return m->pub.fast[slot + TLB_STRIDE] ==
+	       slot_entry(slot, m->ram + ((size_t)ram_page << 12));
 }
 
 /*
@@ -115,7 +116,7 @@ void tlb_drop_writes_to(struct mmu_priv *m, uint32_t ram_page)
 	m->rmap[ram_page] = 0;
 	if (r && r != RMAP_MANY) {
 		if (slot_writes_to(m, r - 1, ram_page))
-			m->pub.fast[r - 1 + TLB_PAGES] = 0;
+			m->pub.fast[r - 1 + TLB_STRIDE] = 0;
 		return;
 	}
 	if (!r)
@@ -124,7 +125,7 @@ void tlb_drop_writes_to(struct mmu_priv *m, uint32_t ram_page)
 	for (unsigned g = 0; g < 2; g++)
 		for (uint32_t i = 0; i < m->journal[g].n; i++)
 			if (slot_writes_to(m, m->journal[g].slot[i], ram_page))
-				m->pub.fast[m->journal[g].slot[i] + TLB_PAGES] = 0;
+				m->pub.fast[m->journal[g].slot[i] + TLB_STRIDE] = 0;
 }
 
 void tlb_set(struct mmu_priv *m, uint32_t slot, bool global, const uint8_t *read,
@@ -133,7 +134,7 @@ void tlb_set(struct mmu_priv *m, uint32_t slot, bool global, const uint8_t *read
 	uint64_t *e = &m->pub.fast[slot];
 	struct journal *j = &m->journal[global];
 
-	if (!e[0] && !e[TLB_PAGES]) {
+	if (!e[0] && !e[TLB_STRIDE]) {
 		if (!read && !write)
 			return;
 		if (unlikely(j->n == JOURNAL_LEN))
@@ -141,7 +142,7 @@ void tlb_set(struct mmu_priv *m, uint32_t slot, bool global, const uint8_t *read
 		j->slot[j->n++] = slot;
 	}
 	e[0] = read ? slot_entry(slot, read) : 0;
-	e[TLB_PAGES] = write ? slot_entry(slot, write) : 0;
+	e[TLB_STRIDE] = write ? slot_entry(slot, write) : 0;
 	if (write)
 		rmap_note(m, ram_page, slot);
 	m->stats.fills++;

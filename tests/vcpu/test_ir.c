@@ -345,7 +345,7 @@ static void set_state(struct cpu *cpu, const uint32_t *gpr, uint32_t eflags, boo
 	cpu->db_pending = 0;
 	cpu->n_intr = 0;
 	cpu->run_key = icache_key(cpu);
-	cpu->run_tlb = cpu->mmu->fast + (mem_user(cpu) ? 2 * TLB_PAGES : 0);
+	cpu->run_tlb = cpu->mmu->fast + (mem_user(cpu) ? 2 * TLB_STRIDE : 0);
 	cpu->run_limit = cpu->icount + 400;
 }
 

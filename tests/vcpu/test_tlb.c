@@ -468,10 +468,10 @@ static void test_journal(void **state)
 	assert_ptr_equal(tlb_host(tlb, 99999 << 12, 4), vm->ram);
 	tlb_drop_writes(m);
 	assert_true(tlb[99999]);
-	assert_false(tlb[99999 + TLB_PAGES]);
+	assert_false(tlb[99999 + TLB_STRIDE]);
 	tlb_drop_all(m);
 	for (uint32_t page = 0; page < 100000; page++)
-		assert_false(tlb[page] | tlb[page + TLB_PAGES]);
+		assert_false(tlb[page] | tlb[page + TLB_STRIDE]);
 	/* Pages that come and go are listed each time: until it is full. */
 	for (uint32_t i = 0; i < JOURNAL_LEN + 10; i++) {
 		tlb_set(m, i % 5, false, vm->ram, NULL, 0);
