@@ -30,11 +30,14 @@ static const struct row rows[INSN_COUNT] = {
 #define SSE_ENC(flags)                                                        \
 	(E_SSE | ((flags)&S_NOMODRM ? 0 : E_M) | ((flags)&S_MO ? E_MEM : 0) | \
 		((flags)&S_RO ? E_RO : 0) | ((flags)&S_FL ? E_FW : 0))
+/* sse_exec() and its faster forms */
+#define SSE_EXEC(reg, rm, flags) \
+	(!S_PLAIN(reg, rm, flags) ? sse_exec : (flags)&S_FP ? sse_exec_xx_fp : sse_exec_xx)
 #define SSE_ROW(id, nm, e, f) [id] = { .name = #nm, .enc = (uint32_t)(e), .fn = f },
 #define SSE(pfx, map, op, nm, reg, rm, mem, flags, isa) \
-	SSE_ROW(INSN_##pfx##_##map##_##op, nm, SSE_ENC(flags), sse_exec)
+	SSE_ROW(INSN_##pfx##_##map##_##op, nm, SSE_ENC(flags), SSE_EXEC(reg, rm, flags))
 #define SSE_I(pfx, map, op, nm, reg, rm, mem, flags, isa, mask) \
-	SSE_ROW(INSN_##pfx##_##map##_##op, nm, SSE_ENC(flags) | E_I8, sse_exec)
+	SSE_ROW(INSN_##pfx##_##map##_##op, nm, SSE_ENC(flags) | E_I8, SSE_EXEC(reg, rm, flags))
 #define SSE_C(pfx, map, op, nm, reg, rm, mem, flags, isa, handler) \
 	SSE_ROW(INSN_##pfx##_##map##_##op, nm, SSE_ENC(flags), handler)
 #define SSE_HEAD(pfx, op, group) \

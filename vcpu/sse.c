@@ -8,6 +8,9 @@
 #include "sse.h"
 
 #include <string.h>
+#if SSE_HOST
+#include <emmintrin.h>
+#endif
 
 #include "flags.h"
 #include "fpu.h"
@@ -41,6 +44,17 @@ const struct sse_desc *sse_desc(const struct insn *in)
 	if (in->id < INSN_SSE_FIRST)
 		return NULL;
 	return &descs[in->id - INSN_SSE_FIRST];
+}
+
+/* A value of 4 or 8 bytes as the low part of a register, stored at once: it is about to be loaded.
+ */
+static inline void put_low(union xmm_reg *r, uint64_t v)
+{
+#if SSE_HOST
+	_mm_store_si128((__m128i *)r, _mm_cvtsi64_si128((long long)v));
+#else
+	*r = (union xmm_reg){ .q = { v } };
+#endif
 }
 
 /* ---- gates ---- */
@@ -124,16 +138,21 @@ void sse_read_operand(
 {
 	uint32_t lin = sse_operand_lin(cpu, in, d, false);
 	bool user = mem_user(cpu);
+	const uint8_t *p;
 
-	*ret = (union xmm_reg){ 0 };
 	switch (d->mem) {
-	case 1: ret->b[0] = lin_read8(cpu, lin, user); break;
-	case 2: ret->w[0] = lin_read16(cpu, lin, user); break;
-	case 4: ret->d[0] = lin_read32(cpu, lin, user); break;
-	case 8: ret->q[0] = lin_read64(cpu, lin, user); break;
+	case 1: put_low(ret, lin_read8(cpu, lin, user)); break;
+	case 2: put_low(ret, lin_read16(cpu, lin, user)); break;
+	case 4: put_low(ret, lin_read32(cpu, lin, user)); break;
+	case 8: put_low(ret, lin_read64(cpu, lin, user)); break;
 	default:
-		ret->q[0] = lin_read64(cpu, lin, user);
-		ret->q[1] = lin_read64(cpu, lin + 8, user);
+		p = tlb_host(mem_tlb(cpu, user, false), lin, 16);
+		if (likely(p)) {
+			memcpy(ret, p, 16);
+		} else {
+			ret->q[0] = lin_read64(cpu, lin, user);
+			ret->q[1] = lin_read64(cpu, lin + 8, user);
+		}
 		break;
 	}
 }
@@ -141,7 +160,12 @@ void sse_read_operand(
 void sse_write16(struct cpu *cpu, uint32_t lin, const union xmm_reg *v)
 {
 	bool user = mem_user(cpu);
+	uint8_t *p = tlb_host(mem_tlb(cpu, user, true), lin, 16);
 
+	if (likely(p)) {
+		memcpy(p, v, 16);
+		return;
+	}
 	if (unlikely((lin & (PAGE_SIZE - 1)) > PAGE_SIZE - 16))
 		lin_probe(cpu, lin, 16, true, user);
 	lin_write64(cpu, lin, v->q[0], user);
@@ -392,6 +416,70 @@ void sse_exec(struct cpu *cpu, const struct insn *in)
 	store_results(cpu, in, d, &f);
 }
 
+/* The other operand of an S_PLAIN row: where it is, or its copy in buf. */
+static inline const void *plain_operand(
+	struct cpu *cpu, const struct insn *in, const struct sse_desc *d, union xmm_reg *buf)
+{
+	if (!in->mem)
+		return &cpu->xmm[in->rm];
+	if (d->mem == 16) {
+		uint32_t lin = sse_operand_lin(cpu, in, d, false);
+		const uint8_t *p = tlb_host(mem_tlb(cpu, mem_user(cpu), false), lin, 16);
+
+		if (likely(p))
+			return p;
+	}
+	sse_read_operand(cpu, in, d, buf);
+	return buf;
+}
+
+/* sse_host.S */
+void sse_host_xx(const uint8_t *insn, union xmm_reg *reg, const void *rm);
+void sse_host_xx_fp(const uint8_t *insn, union xmm_reg *reg, const void *rm, uint32_t mxcsr[2]);
+
+static inline const uint8_t *plain_insn(const struct insn *in, const struct sse_desc *d)
+{
+	return host_insns[in->id - INSN_SSE_FIRST].reg + (in->imm & d->imask) * HOST_IMM_STRIDE;
+}
+
+void sse_exec_xx(struct cpu *cpu, const struct insn *in)
+{
+	const struct sse_desc *d = sse_desc(in);
+	union xmm_reg buf;
+
+	/* Memory forms that do with reg otherwise than register forms. */
+	if (unlikely(in->mem && d->mem < 16 && !d->imask && d->reg == S_XRW)) {
+		sse_exec(cpu, in);
+		return;
+	}
+	if (sse_enter(cpu, in, d))
+		sse_host_xx(plain_insn(in, d), &cpu->xmm[in->reg], plain_operand(cpu, in, d, &buf));
+}
+
+void sse_exec_xx_fp(struct cpu *cpu, const struct insn *in)
+{
+	const struct sse_desc *d = sse_desc(in);
+	union xmm_reg buf, reg;
+	uint32_t mxcsr[2], flags;
+	const void *rm;
+
+	if (unlikely(!(cpu->mxcsr & MXCSR_UM))) {
+		sse_exec(cpu, in);
+		return;
+	}
+	if (!sse_enter(cpu, in, d))
+		return;
+	rm = plain_operand(cpu, in, d, &buf);
+	mxcsr[0] = sse_host_mxcsr(cpu->mxcsr);
+	reg = cpu->xmm[in->reg];
+	sse_host_xx_fp(plain_insn(in, d), &reg, rm, mxcsr);
+	flags = mxcsr[0] & MXCSR_FLAGS;
+	/* Most often there is none that is not set already, and masked. */
+	if (unlikely(flags & ~(cpu->mxcsr & cpu->mxcsr >> MXCSR_MASK_SHIFT)))
+		fp_raise(cpu, flags);
+	cpu->xmm[in->reg] = reg;
+}
+
 bool sse_host_has(uint32_t isa)
 {
 	uint32_t has = ISA_MMX | ISA_SSE | ISA_SSE2 | ISA_FXSR | ISA_CLFSH | ISA_POPCNT;
@@ -411,6 +499,16 @@ bool sse_host_has(uint32_t isa)
 #else
 
 /* No model of such a host has these instructions. */
+void sse_exec_xx(struct cpu *cpu, const struct insn *in)
+{
+	sse_exec(cpu, in);
+}
+
+void sse_exec_xx_fp(struct cpu *cpu, const struct insn *in)
+{
+	sse_exec(cpu, in);
+}
+
 void sse_exec(struct cpu *cpu, const struct insn *in)
 {
 	(void)fp_raise;

@@ -164,5 +164,11 @@ void sse_read_operand(
 
 /* All rows that the host's instruction does. */
 void sse_exec(struct cpu *cpu, const struct insn *in);
+/* Sooner, those that are S_PLAIN: the result is an XMM register, the other operand one or memory.
+ */
+void sse_exec_xx(struct cpu *cpu, const struct insn *in);
+void sse_exec_xx_fp(struct cpu *cpu, const struct insn *in);
+#define S_PLAIN(reg, rm, flags) \
+	(((reg) == S_XRW || (reg) == S_XW) && (rm) == S_XR && !((flags) & ~(S_A | S_FP)))
 
 #endif

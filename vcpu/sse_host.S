@@ -113,4 +113,24 @@ FUNCTION(sse_host_run_mmx)
 	STORE_XMM
 	ret
 
+/* void f(const void *insn, union xmm_reg *reg, const void *rm): for the register forms alone; rm at any address */
+FUNCTION(sse_host_xx)
+	movaps (%rsi), %xmm2
+	movups (%rdx), %xmm1
+	call *%rdi
+	movaps %xmm2, (%rsi)
+	ret
+
+/* The same with uint32_t mxcsr[2]: [0] the guest's, in and out; [1] the host's meanwhile */
+FUNCTION(sse_host_xx_fp)
+	movaps (%rsi), %xmm2
+	movups (%rdx), %xmm1
+	stmxcsr 4(%rcx)
+	ldmxcsr (%rcx)
+	call *%rdi
+	stmxcsr (%rcx)
+	ldmxcsr 4(%rcx)
+	movaps %xmm2, (%rsi)
+	ret
+
 	.section .note.GNU-stack, "", @progbits
