@@ -319,6 +319,21 @@ static void build_rtc(Dejavm__MachineConfig *m, const struct options *o)
 	}
 }
 
+static void build_accel(struct config *c, const struct options *o)
+{
+	Dejavm__EngineConfig *e = &c->accel;
+
+	dejavm__engine_config__init(e);
+	e->has_thresh = o->accel.has_thresh;
+	e->thresh = (uint32_t)o->accel.thresh;
+	e->budget = (uint32_t)o->accel.budget;
+	e->tb_size_mib = (uint32_t)o->accel.tb_size;
+	e->one_insn = o->accel.one_insn;
+	e->perf = o->accel.perf;
+	e->no_window = !o->accel.window;
+	c->machine.accel = e;
+}
+
 static void build_machine(struct config *c, const struct options *o)
 {
 	Dejavm__MachineConfig *m = &c->machine;
@@ -335,6 +350,7 @@ static void build_machine(struct config *c, const struct options *o)
 	build_devices(c, o);
 	m->digest_log2 = c->digest_log2;
 	m->engine = (char *)o->engine;
+	build_accel(c, o);
 	if (o->debug_items)
 		m->debug_items = o->debug_items;
 	if (o->kernel)

@@ -15,6 +15,7 @@
 
 struct config {
 	Dejavm__MachineConfig machine;
+	Dejavm__EngineConfig accel;
 	Dejavm__ReplayConfig replay;
 	Dejavm__LogConfig log;
 	/* what they point to */

@@ -13,21 +13,23 @@
 struct named {
 	const char *name, *help;
 	int value;
+	const char *trace; /* -d: stands for -trace of this */
 };
 
 enum { DEBUG_LEVEL_INFO = LOG_LVL_INFO, DEBUG_LEVEL_DEBUG = LOG_LVL_DEBUG };
 
-#define ROW(n, h) { n, h, 0 },
+#define ROW(n, h) { n, h, 0, NULL },
 
 static const struct named machine_types[] = {
 #define MACHINE_TYPE(n, h) ROW(n, h)
 #define CPU_MODEL(n, h)
 #define ENGINE(n, h)
 #define DEBUG_ITEM(n, v, h)
+#define DEBUG_TRACE(n, t, h)
 #include "machine_table.def"
 #undef MACHINE_TYPE
 #undef CPU_MODEL
-	{ NULL, NULL, 0 }
+	{ NULL, NULL, 0, NULL }
 };
 
 static const struct named cpu_models[] = {
@@ -36,7 +38,7 @@ static const struct named cpu_models[] = {
 #include "machine_table.def"
 #undef CPU_MODEL
 #undef ENGINE
-	{ NULL, NULL, 0 }
+	{ NULL, NULL, 0, NULL }
 };
 
 static const struct named engines[] = {
@@ -45,14 +47,16 @@ static const struct named engines[] = {
 #include "machine_table.def"
 #undef ENGINE
 #undef DEBUG_ITEM
-	{ NULL, NULL, 0 }
+#undef DEBUG_TRACE
+	{ NULL, NULL, 0, NULL }
 };
 
 static const struct named debug_items[] = {
 #define ENGINE(n, h)
-#define DEBUG_ITEM(n, v, h) { n, h, v },
+#define DEBUG_ITEM(n, v, h)  { n, h, v, NULL },
+#define DEBUG_TRACE(n, t, h) { n, h, 0, t },
 #include "machine_table.def"
-	{ NULL, NULL, 0 }
+	{ NULL, NULL, 0, NULL }
 };
 
 #define NAMES_MAX 16
@@ -139,9 +143,50 @@ int option_cpu(struct options *o, const char *name, const char *arg, struct erro
 	return 0;
 }
 
+static int engine_numbers(struct options *o, struct opts *opts, struct error *err)
+{
+	const uint64_t max = 1000000000;
+	const char *thread = opts_get(opts, "thread");
+	int r;
+
+	if (thread && strcmp(thread, "single"))
+		return error_set(err, EINVAL,
+			"%s: thread=%s is not possible; this machine has one CPU: thread=single",
+			opts->origin, thread);
+	if (opts_get(opts, "thresh")) {
+		r = opts_get_u64(opts, "thresh", 0, max, &o->accel.thresh, err);
+		if (r)
+			return r;
+		o->accel.has_thresh = true;
+	}
+	if ((r = opts_get_u64(opts, "budget", 1, max, &o->accel.budget, err)) ||
+		(r = opts_get_u64(opts, "tb-size", 1, ACCEL_TB_SIZE_MAX, &o->accel.tb_size, err)) ||
+		(r = opts_get_bool(opts, "one-insn-per-tb", &o->accel.one_insn, err)) ||
+		(r = opts_get_bool(opts, "window", &o->accel.window, err)))
+		return r;
+	return opts_get_bool(opts, "perf", &o->accel.perf, err);
+}
+
 int option_accel(struct options *o, const char *name, const char *arg, struct error *err)
 {
-	return set_engine(o, name, arg, err);
+	static const char *const known[] = { "accel", "thresh", "budget", "tb-size", "window",
+		"one-insn-per-tb", "perf", "thread", NULL };
+	static const char *const none[] = { "accel", NULL };
+	const char *engine;
+	struct opts opts;
+	int r = opts_parse(&opts, name, arg, "accel", err);
+
+	if (r)
+		return r;
+	engine = opts_get(&opts, "accel");
+	r = engine ? set_engine(o, name, engine, err)
+		   : error_set(err, EINVAL, "%s %s: the engine's name is missing", name, arg);
+	if (!r && strcmp(o->engine, "interp"))
+		r = engine_numbers(o, &opts, err);
+	if (!r)
+		r = opts_check_unused(&opts, strcmp(o->engine, "interp") ? known : none, err);
+	opts_done(&opts);
+	return r;
 }
 
 int option_smp(struct options *o, const char *name, const char *arg, struct error *err)
@@ -361,9 +406,13 @@ static int debug_item(struct options *o, const char *name, const char *word, str
 	r = named_find(debug_items, name, "log item", word, &t, err);
 	if (r == 1)
 		printf("%-20s %s\n", "trace:PATTERN", "the same as -trace PATTERN");
-	if (!r && t->value > o->log_level)
+	if (r)
+		return r;
+	if (t->trace)
+		return option_trace(o, name, t->trace, err);
+	if (t->value > o->log_level)
 		o->log_level = t->value;
-	return r;
+	return 0;
 }
 
 int option_debug(struct options *o, const char *name, const char *arg, struct error *err)

@@ -269,7 +269,7 @@ int options_resolve(struct options *o, struct error *err)
 		return r;
 	if (!o->cpu_model && (r = option_cpu(o, "-cpu", "dejavm32", err)))
 		return r;
-	if (!o->engine && (r = option_accel(o, "-accel", "interp", err)))
+	if (!o->engine && (r = option_accel(o, "-accel", "tcg", err)))
 		return r;
 	if ((r = check_together(o, err)) || (r = add_serial_ports(o, err)) ||
 		(r = number_serial_ports(o, err)))

@@ -82,11 +82,17 @@ struct device_spec {
 	char stream_name[32];
 };
 
+#define ACCEL_TB_SIZE_MAX 1024 /* MiB */
+
 enum rr_mode { RR_OFF, RR_DO_RECORD, RR_DO_REPLAY };
 
 struct options {
 	/* machine */
 	const char *machine, *cpu_model, *engine; /* static names */
+	struct {
+		bool has_thresh, one_insn, perf, window;
+		uint64_t thresh, budget, tb_size; /* 0: the engine's default */
+	} accel;
 	uint64_t ram_bytes;
 	char *kernel, *initrd, *append, *bios;
 	bool nodefaults, no_reboot, no_shutdown, start_paused;

@@ -3,8 +3,11 @@
  * dejavm-vcpu: the process that executes the guest. Set-up, and the loop that alternates slices of
  * execution with checkpoints (docs/architecture.md, "Rules of the bus").
  */
+#include <errno.h>
 #include <linux/futex.h>
 #include <sys/syscall.h>
+#include <signal.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -18,6 +21,9 @@
 #include "log.h"
 #include "mmu.h"
 #include "proc.h"
+#include "tcache.h"
+#include "tcg.h"
+#include "trace.h"
 
 #define SLICE_DEFAULT 50000
 
@@ -29,6 +35,30 @@ struct vcpu {
 	uint64_t slice;
 	uint64_t checkpoint_icount; /* of the last checkpoint; UINT64_MAX: none yet */
 };
+
+/* ---- counters ---- */
+
+static struct trace_point tp_stats = TRACE_POINT("vcpu_stats");
+static volatile sig_atomic_t stats_asked;
+
+static void on_usr1(int sig)
+{
+	(void)sig;
+	stats_asked = 1;
+}
+
+static void line_stats(void *opaque, const char *text)
+{
+	(void)opaque;
+	trace(&tp_stats, "%s", text);
+}
+
+/* Other threads may do this: numbers can be a little old. */
+static void print_stats(const struct vcpu *v)
+{
+	if (v->cpu->tcg && tp_stats.on)
+		tcg_stats_print(v->cpu, line_stats, NULL);
+}
 
 /* ---- run state ---- */
 
@@ -126,6 +156,10 @@ static void run_slice(struct vcpu *v)
 	if (limit > cpu->icount)
 		cpu_run(cpu, limit);
 	atomic_set(&v->bus.machine->icount_now, cpu->icount);
+	if (stats_asked) {
+		stats_asked = 0;
+		print_stats(v);
+	}
 }
 
 static void run(struct vcpu *v)
@@ -160,9 +194,39 @@ static void *map_or_die(struct proc *p, const char *name, bool writable, size_t 
 
 static void on_control(void *opaque, const Dejavm__Control *msg)
 {
+	if (msg->msg_case == DEJAVM__CONTROL__MSG_QUIT)
+		print_stats(opaque);
 	/* There is nothing here that must be saved: end in the middle of whatever it is. */
 	if (msg->msg_case == DEJAVM__CONTROL__MSG_QUIT)
 		_exit(0);
+}
+
+static void setup_engine(struct vcpu *v, const Dejavm__MachineConfig *mc)
+{
+	const Dejavm__EngineConfig *e = mc->accel;
+	struct tcg_config c = { .thresh = TCG_THRESH_DEFAULT };
+	int r;
+
+	if (!mc->engine || !strcmp(mc->engine, "interp"))
+		return;
+	if (e) {
+		if (e->has_thresh)
+			c.thresh = e->thresh;
+		c.budget = e->budget;
+		c.tb_size = e->tb_size_mib;
+		c.one_insn = e->one_insn;
+		c.perf = e->perf;
+	}
+	c.check = !strcmp(mc->engine, "check");
+	if (c.tb_size > TCACHE_MIB_MAX)
+		c.tb_size = TCACHE_MIB_MAX;
+	r = tcg_init(v->cpu, &c);
+	if (r == -ENOTSUP)
+		log_info("no translator for this host: interpreting");
+	else if (r < 0)
+		proc_fatal(&v->proc, "cannot start the translator: %s", strerror(-r));
+	if (v->cpu->tcg && trace_match(&tp_stats))
+		signal(SIGUSR1, on_usr1);
 }
 
 static void setup(struct vcpu *v)
@@ -193,9 +257,12 @@ static void setup(struct vcpu *v)
 	if (!v->cpu)
 		proc_fatal(&v->proc, "cannot make a CPU of model '%s'", mc->cpu_model);
 	b->cpu = v->cpu;
+	setup_engine(v, mc);
 	insn_trace_start(v->cpu);
 	mmu_set_codemap(v->cpu, codemap, code_len);
 	v->ram_digest = ram_digest_new(b->ram, (uint32_t)(b->ram_len >> 12), &err);
+	if (v->ram_digest && proc_segment(&v->proc, "ram"))
+		ram_digest_set_file(v->ram_digest, proc_segment(&v->proc, "ram")->fd);
 	if (!v->ram_digest)
 		proc_fatal(&v->proc, "%s", err.msg);
 	v->slice = mc->slice ? mc->slice : SLICE_DEFAULT;
@@ -214,7 +281,7 @@ int main(int argc, char **argv)
 	if (proc_start(&v.proc, "vcpu", argc, argv, &err) < 0)
 		log_fatal("%s", err.msg);
 	setup(&v);
-	if (proc_run_control(&v.proc, on_control, NULL) < 0)
+	if (proc_run_control(&v.proc, on_control, &v) < 0)
 		proc_fatal(&v.proc, "cannot start the control thread");
 	if (proc_sandbox(&v.proc, &err) < 0)
 		proc_fatal(&v.proc, "%s", err.msg);

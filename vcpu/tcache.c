@@ -15,7 +15,7 @@
 #include "icache.h"
 #include "log.h"
 
-#define HASH_SIZE   (1u << 16)
+#define HASH_SIZE   (1u << 18)
 #define RAM_PAGES   (1u << 20)
 #define TRAMP_LEN   4096u
 #define CODE_ALIGN  16u
@@ -47,6 +47,8 @@ struct tcache_priv {
 	bool reset_wanted;     /* all blocks are dead: start anew when none executes */
 	struct tb *hash[HASH_SIZE];
 	struct tb **page; /* [RAM_PAGES] blocks of a page */
+	uint32_t *swept;  /* [RAM_PAGES] number of the sweep that saw it last */
+	uint32_t sweep;
 };
 
 static struct tcache_priv *priv(const struct tcache *tc)
@@ -146,8 +148,9 @@ struct tcache *tcache_new(struct cpu *cpu, unsigned size_mib)
 	tc->code_len = (size_t)size_mib << 20;
 	tc->meta_len = tc->code_len * META_FACTOR;
 	tc->page = calloc(RAM_PAGES, sizeof(*tc->page));
+	tc->swept = calloc(RAM_PAGES, sizeof(*tc->swept));
 	cpu->jump_cache = calloc(1u << JUMP_CACHE_BITS, sizeof(*cpu->jump_cache));
-	if (!tc->page || !cpu->jump_cache || !map_memory(tc)) {
+	if (!tc->page || !tc->swept || !cpu->jump_cache || !map_memory(tc)) {
 		tcache_free(&tc->pub);
 		return NULL;
 	}
@@ -176,6 +179,7 @@ void tcache_free(struct tcache *pub)
 	free(tc->cpu->jump_cache);
 	tc->cpu->jump_cache = NULL;
 	free(tc->page);
+	free(tc->swept);
 	free(tc);
 }
 
@@ -250,9 +254,9 @@ static void tb_forget(struct tcache_priv *tc, struct tb *tb)
 	tb->dead = true;
 }
 
-static void tb_kill(struct tcache_priv *tc, struct tb *tb)
+/* Takes back all links from and to tb. */
+static void tb_cut(struct tcache_priv *tc, struct tb *tb)
 {
-	tb_forget(tc, tb);
 	while (tb->in)
 		tcache_unlink(&tc->pub, tb->in);
 	for (unsigned i = 0; i < tb->n_edges; i++)
@@ -269,7 +273,8 @@ bool tcache_write(struct tcache *pub, uint32_t ram_page, uint32_t off, uint32_t 
 
 		next = tb->page_next;
 		if (at < off + len && off < at + tb->len) {
-			tb_kill(tc, tb);
+			tb_forget(tc, tb);
+			tb_cut(tc, tb);
 			pub->stats.killed++;
 			any = true;
 		}
@@ -288,39 +293,62 @@ uint64_t tcache_chunks(const struct tcache *pub, uint32_t ram_page)
 	return m;
 }
 
-/* All blocks of r go, and what leads to them from others. One sweep over the others instead of a
- * search in each target's list. */
+static void list_drop_dead(struct tb **at, size_t next_off)
+{
+	while (*at) {
+		struct tb **next = (struct tb **)((uint8_t *)*at + next_off);
+
+		if ((*at)->dead)
+			*at = *next;
+		else
+			at = next;
+	}
+}
+
+/* Edges between o, which lives, and blocks of r, which do not. */
+static void drop_edges(struct tcache_priv *tc, struct tb_own *o, const struct region *r)
+{
+	struct tb_edge **at = &o->tb.in;
+
+	while (*at) {
+		if (own((*at)->from)->region == r)
+			*at = (*at)->next_in;
+		else
+			at = &(*at)->next_in;
+	}
+	for (unsigned i = 0; i < o->tb.n_edges; i++) {
+		struct tb_edge *e = &o->tb.edge[i];
+
+		if (e->to && own(e->to)->region == r) {
+			e->to = NULL;
+			e->next_in = NULL;
+			back_unlink(tc->cpu, &tc->pub.mem, e);
+		}
+	}
+}
+
+/* All blocks of r go, and what leads to them from others. Sweeps over everything, each in one go:
+ * taking tens of thousands of blocks out of lists one by one takes far longer. */
 static void region_empty(struct tcache_priv *tc, struct region *r)
 {
 	for (struct tb_own *o = r->first; o; o = o->region_next)
-		if (!o->tb.dead)
-			tb_forget(tc, &o->tb);
-	for (unsigned i = 0; i < TCACHE_REGIONS; i++) {
-		if (&tc->region[i] == r)
+		o->tb.dead = true;
+	for (unsigned i = 0; i < HASH_SIZE; i++)
+		list_drop_dead(&tc->hash[i], offsetof(struct tb, hash_next));
+	tc->sweep++;
+	for (struct tb_own *o = r->first; o; o = o->region_next) {
+		uint32_t page = o->tb.page;
+
+		if (page >= RAM_PAGES || tc->swept[page] == tc->sweep)
 			continue;
-		for (struct tb_own *o = tc->region[i].first; o; o = o->region_next) {
-			struct tb_edge **at = &o->tb.in;
-
-			while (*at) {
-				if (own((*at)->from)->region == r)
-					*at = (*at)->next_in;
-				else
-					at = &(*at)->next_in;
-			}
-			for (unsigned j = 0; j < o->tb.n_edges; j++) {
-				struct tb_edge *e = &o->tb.edge[j];
-
-				if (e->to && own(e->to)->region == r) {
-					e->to = NULL;
-					e->next_in = NULL;
-					back_unlink(tc->cpu, &tc->pub.mem, e);
-				}
-			}
-		}
+		tc->swept[page] = tc->sweep;
+		list_drop_dead(&tc->page[page], offsetof(struct tb, page_next));
+		icache_page_recount(tc->cpu, page);
 	}
-	for (struct tb_own *o = r->first; o; o = o->region_next)
-		if (o->tb.page < RAM_PAGES)
-			icache_page_recount(tc->cpu, o->tb.page);
+	for (unsigned i = 0; i < TCACHE_REGIONS; i++)
+		if (&tc->region[i] != r)
+			for (struct tb_own *o = tc->region[i].first; o; o = o->region_next)
+				drop_edges(tc, o, r);
 	memset(tc->cpu->jump_cache, 0, sizeof(*tc->cpu->jump_cache) << JUMP_CACHE_BITS);
 	region_reset(r);
 }
@@ -343,15 +371,21 @@ void tcache_flush(struct tcache *pub)
 {
 	struct tcache_priv *tc = priv(pub);
 
+	for (unsigned i = 0; i < TCACHE_REGIONS; i++)
+		for (struct tb_own *o = tc->region[i].first; o; o = o->region_next)
+			if (!o->tb.dead)
+				tb_cut(tc, &o->tb);
+	memset(tc->hash, 0, sizeof(tc->hash));
 	for (unsigned i = 0; i < TCACHE_REGIONS; i++) {
 		for (struct tb_own *o = tc->region[i].first; o; o = o->region_next) {
-			if (o->tb.dead)
-				continue;
-			tb_kill(tc, &o->tb);
-			if (o->tb.page < RAM_PAGES)
+			o->tb.dead = true;
+			if (o->tb.page < RAM_PAGES && tc->page[o->tb.page]) {
+				tc->page[o->tb.page] = NULL;
 				icache_page_recount(tc->cpu, o->tb.page);
+			}
 		}
 	}
+	memset(tc->cpu->jump_cache, 0, sizeof(*tc->cpu->jump_cache) << JUMP_CACHE_BITS);
 	tc->reset_wanted = true;
 	pub->stats.flushes++;
 	tc->cpu->look = true;

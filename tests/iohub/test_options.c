@@ -54,7 +54,15 @@ static const struct {
 	{ "-M q35", { "'q35'", "there are: pc" } },
 	{ "-machine pc,usb=on", { "'usb'", "type" } },
 	{ "-M pc,accel=kvm", { "'kvm'", "interp" } },
-	{ "-accel tcg", { "'tcg'", "interp" } },
+	{ "-accel tgc", { "'tgc'", "interp" } },
+	{ "-accel kvm", { "'kvm'", "tcg" } },
+	{ "-accel tcg,tb-size=0", { "tb-size", "from 1" } },
+	{ "-accel tcg,tb-size=2000", { "tb-size", "to 1024" } },
+	{ "-accel tcg,thread=multi", { "thread=multi", "one CPU" } },
+	{ "-accel tcg,foo=1", { "'foo'", "thresh" } },
+	{ "-accel interp,thresh=1", { "'thresh'" } },
+	{ "-accel thresh=1", { "name is missing" } },
+	{ "-d out", { "'out'", "out_asm" } },
 	{ "-cpu dejavm33", { "did you mean 'dejavm32'" } },
 	{ "-cpu dejavm33,+sse", { "did you mean 'dejavm32'" } },
 	{ "-cpu dejavm32,sse", { "features", "+sse4.1" } },
@@ -158,7 +166,7 @@ static void test_defaults(void **state)
 	parse_ok(&o, "");
 	assert_string_equal(o.machine, "pc");
 	assert_string_equal(o.cpu_model, "dejavm32");
-	assert_string_equal(o.engine, "interp");
+	assert_string_equal(o.engine, "tcg");
 	assert_int_equal(o.ram_bytes, 128u << 20);
 	assert_int_equal(o.shift, -1);
 	assert_true(o.sleep);
@@ -196,6 +204,17 @@ static void test_values(void **state)
 	assert_string_equal(o.rr_file, "a,b.bin");
 	assert_true(o.rr_marks_all && o.rr_raw && o.start_paused && o.no_reboot && o.no_shutdown);
 	assert_int_equal(o.digest_log2, 20);
+	assert_string_equal(o.engine, "interp");
+	options_done(&o);
+	parse_ok(&o, "-accel tcg,thresh=0,budget=7,tb-size=32,one-insn-per-tb=on,thread=single "
+		     "-d in,host");
+	assert_string_equal(o.engine, "tcg");
+	assert_true(o.accel.has_thresh && o.accel.one_insn && o.accel.window && !o.accel.perf);
+	assert_int_equal(o.accel.thresh, 0);
+	assert_int_equal(o.accel.budget, 7);
+	assert_int_equal(o.accel.tb_size, 32);
+	assert_int_equal(o.n_trace, 2);
+	assert_string_equal(o.trace[1], "vcpu_tb_host");
 	options_done(&o);
 	parse_ok(&o, "-cpu pentium3,+sse2,-pse36");
 	assert_string_equal(o.cpu_model, "pentium3,+sse2,-pse36");
