@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "hash.h"
 #include "log.h"
@@ -32,6 +33,10 @@ struct ram_digest {
 	uint64_t *page;		      /* contribution of each page */
 	uint32_t bucket[BUCKETS_MAX]; /* sum of the contributions of the bucket's pages */
 	bool touched[BUCKETS_MAX];
+	/* Pages [data, hole) of the file have been allocated, what lies before `data` and behind
+	 * the page last asked about has not: as found while the present digest is made. */
+	int fd;
+	uint64_t data, hole;
 };
 
 struct ram_digest *ram_digest_new(const uint8_t *ram, uint32_t npages, struct error *err)
@@ -47,6 +52,7 @@ struct ram_digest *ram_digest_new(const uint8_t *ram, uint32_t npages, struct er
 		return NULL;
 	}
 	d->ram = ram;
+	d->fd = -1;
 	d->npages = npages;
 	d->zero_hash = hash64(0, zeros, sizeof(zeros));
 	d->bucket_pages = BUCKET_PAGES_MIN;
@@ -62,6 +68,36 @@ void ram_digest_free(struct ram_digest *d)
 	free(d);
 }
 
+void ram_digest_set_file(struct ram_digest *d, int fd)
+{
+	d->fd = fd;
+}
+
+/*
+ * Has nobody ever written to this page? Reading it would allocate it. At the start all of RAM
+ * counts as written, but for the most part there is none yet.
+ */
+static bool page_is_hole(struct ram_digest *d, uint32_t page)
+{
+	off_t at;
+
+	if (d->fd < 0)
+		return false;
+	if (page >= d->hole) {
+		at = lseek(d->fd, (off_t)page * PAGE_LEN, SEEK_DATA);
+		if (at < 0) {
+			if (errno != ENXIO)
+				return false;
+			d->data = d->hole = UINT64_MAX;
+			return true;
+		}
+		d->data = (uint64_t)at / PAGE_LEN;
+		at = lseek(d->fd, at, SEEK_HOLE);
+		d->hole = at < 0 ? d->data + 1 : (uint64_t)at / PAGE_LEN;
+	}
+	return page < d->data;
+}
+
 static void page_changed(void *opaque, uint32_t page)
 {
 	struct ram_digest *d = opaque;
@@ -70,18 +106,21 @@ static void page_changed(void *opaque, uint32_t page)
 
 	if (page >= d->npages)
 		return;
+	b = page / d->bucket_pages;
+	d->touched[b] = true; /* whether there is a hole is the host's business */
+	if (!d->page[page] && page_is_hole(d, page))
+		return;
 	h = hash64(0, d->ram + (size_t)page * PAGE_LEN, PAGE_LEN);
 	h = h == d->zero_hash ? 0 : hash64(page, &h, sizeof(h));
-	b = page / d->bucket_pages;
 	d->sum += h - d->page[page];
 	d->bucket[b] += (uint32_t)h - (uint32_t)d->page[page];
-	d->touched[b] = true;
 	d->page[page] = h;
 }
 
 static void put_ram(struct ram_digest *d, struct cpu *cpu, struct digest_writer *w)
 {
 	memset(d->touched, 0, sizeof(d->touched));
+	d->data = d->hole = 0;
 	mmu_take_dirty(cpu, page_changed, d);
 	digest_put(w, DIGEST_RAM, "ram", d->sum);
 	for (uint32_t b = 0; b < BUCKETS_MAX; b++)

@@ -16,6 +16,9 @@ struct ram_digest;
  * NULL with *err when memory is short.
  */
 struct ram_digest *ram_digest_new(const uint8_t *ram, uint32_t npages, struct error *err);
+/* ram is a mapping of this file (memfd): what was never allocated there need not be read. fd is
+ * borrowed. */
+void ram_digest_set_file(struct ram_digest *d, int fd);
 void ram_digest_free(struct ram_digest *d);
 
 /*
