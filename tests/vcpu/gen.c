@@ -5,6 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cpuid.h"
+#include "decode.h"
+#include "log.h"
+#include "sse.h"
+
 /* What follows the opcode, and how it has to be used. */
 enum {
 	G_M = 1,      /* ModRM */
@@ -318,6 +323,52 @@ static void put_fpu(struct gen *g)
 		put_modrm_mem(g, modrm >> 3 & 7);
 }
 
+/* Any row of sse.def, or LDMXCSR, STMXCSR. */
+static void put_sse(struct gen *g)
+{
+	static const uint8_t prefixes[] = { 0, 0x66, 0xf3, 0xf2 };
+	unsigned prefix, map, op, modrm;
+	uint8_t p[15] = { 0 };
+	struct insn in;
+
+	if (chance(g, 24)) {
+		put(g, 0xae0f, 2);
+		put_modrm_mem(g, 2 + gen_random(g) % 2);
+		return;
+	}
+	do {
+		unsigned n = 0;
+
+		prefix = gen_random(g) % 4;
+		map = chance(g, 4) ? 1 + gen_random(g) % 2 : 0;
+		op = gen_random(g) & 0xff;
+		modrm = chance(g, 3) ? gen_random(g) & 0x38 : 0xc0 | (gen_random(g) & 0x3f);
+		if (prefix)
+			p[n++] = prefixes[prefix];
+		p[n++] = 0x0f;
+		if (map)
+			p[n++] = map == 1 ? 0x38 : 0x3a;
+		p[n++] = (uint8_t)op;
+		p[n++] = (uint8_t)modrm;
+	} while ((!map && (op == 0x38 || op == 0x3a)) ||
+		 decode_insn(p, 15, DECODE_CODE32, &in) != DECODE_OK || in.id == INSN_UD ||
+		 !(insn_enc(&in) & E_SSE));
+	if (prefix)
+		put(g, prefixes[prefix], 1);
+	put(g, 0x0f, 1);
+	if (map)
+		put(g, map == 1 ? 0x38 : 0x3a, 1);
+	put(g, op, 1);
+	if (!(insn_enc(&in) & E_M))
+		return;
+	if (modrm >= 0xc0)
+		put(g, modrm, 1);
+	else
+		put_modrm_mem(g, modrm >> 3 & 7);
+	if (insn_enc(&in) & E_I8)
+		put(g, gen_random(g), 1);
+}
+
 static void put_insn(struct gen *g)
 {
 	static unsigned total;
@@ -337,6 +388,10 @@ static void put_insn(struct gen *g)
 	}
 	if (g->fpu && chance(g, 4)) {
 		put_fpu(g);
+		return;
+	}
+	if (g->sse && chance(g, 3)) {
+		put_sse(g);
 		return;
 	}
 	w = gen_random(g) % total;
@@ -408,6 +463,13 @@ void gen_build(struct gen *g, struct vm *vm, uint64_t seed)
 	kind = gen_random(g) % 16;
 	g->code16 = kind < 2;
 	g->fpu = chance(g, 4);
+	g->sse = seed % 4 == 1;
+	if (g->sse) {
+		if (cpu_model_set(cpu, "max", NULL) < 0) /* a lesser host */
+			must(cpu_model_set(cpu, NULL, NULL) == 0);
+		cpu->cr4 |= CR4_OSFXSR | CR4_OSXMMEXCPT;
+		cpu->mxcsr = MXCSR_RESET ^ (seed % 16 == 1 ? (uint32_t)seed & 0x1f80 : 0);
+	}
 	vm_mode_set(vm, kind == 0 ? VM_REAL16 : kind == 1 ? VM_PROT16 : VM_PROT32);
 	while (g->at < GEN_CODE_LEN - 64 && g->n < 2000)
 		put_insn(g);
@@ -496,6 +558,12 @@ int gen_compare(const char *what, struct vm *a, struct vm *b)
 		return differ(what, "eflags", x->eflags, y->eflags);
 	if (x->cr2 != y->cr2 || x->cr0 != y->cr0)
 		return differ(what, "cr2", x->cr2, y->cr2);
+	if (x->mxcsr != y->mxcsr)
+		return differ(what, "mxcsr", x->mxcsr, y->mxcsr);
+	for (unsigned i = 0; i < 8; i++)
+		for (unsigned k = 0; k < 2; k++)
+			if (x->xmm[i].q[k] != y->xmm[i].q[k])
+				return differ(what, "xmm", x->xmm[i].q[k], y->xmm[i].q[k]);
 	if (fpu_digest(x) != fpu_digest(y))
 		return differ(what, "fpu", fpu_digest(x), fpu_digest(y));
 	/* Both say which pages they have written; the others are as they were built. */

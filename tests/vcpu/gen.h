@@ -21,7 +21,7 @@ struct gen {
 		unsigned size;
 	} jump[1024];
 	unsigned n_jumps;
-	bool code16, fpu;
+	bool code16, fpu, sse;
 };
 
 uint32_t gen_random(struct gen *g);
