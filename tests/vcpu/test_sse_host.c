@@ -504,10 +504,18 @@ static int setup(void **state)
 	return 0;
 }
 
+static int teardown(void **state)
+{
+	vm_free(vm);
+	munmap(page, 4096);
+	(void)state;
+	return 0;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(test_all),
 		cmocka_unit_test(test_floating_point), cmocka_unit_test(test_unmasked) };
 
-	return cmocka_run_group_tests_name("sse host", tests, setup, NULL);
+	return cmocka_run_group_tests_name("sse host", tests, setup, teardown);
 }
