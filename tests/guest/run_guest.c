@@ -4,10 +4,12 @@
  *(text), F4h (exit status) and 92h. No other process, no devices, no host clock: what a guest test
  *does here is a function of its image.
  *
- *	run_guest [-c MODEL] [-s SHIFT] [-n MAX-INSTRUCTIONS] [-k SLICE] IMAGE
+ *	run_guest [-c MODEL] [-s SHIFT] [-n MAX-INSTRUCTIONS] [-k SLICE] [-a ENGINE] IMAGE
  *
  * IMAGE: a multiboot kernel (ELF32) or a firmware image of 64 or 128 KiB. Status: what the guest
- *wrote to port F4h (0: passed), 2: the guest hung, reset, or halted for ever, 3: usage.
+ *wrote to port F4h (0: passed), 2: the guest hung, reset, or halted for ever, 3: usage. With
+ *-a, the image runs a second time, with that engine ("tcg,thresh=0,budget=7"), and must end at the
+ *same instruction with the same registers and RAM, else: status 4.
  */
 #include <elf.h>
 #include <errno.h>
@@ -21,15 +23,18 @@
 
 #include "cpu.h"
 #include "cpuid.h"
+#include "engine_text.h"
+#include "flags.h"
 #include "mmu.h"
 
-#define RAM_LEN	    (16u << 20)
-#define ROM_MAX	    (128u << 10)
-#define IMAGE_MAX   (1u << 20)
-#define MULTIBOOT   0x2badb002u
-#define ICOUNT_MAX  50000000u
-#define STATUS_HUNG 2
-#define STATUS_BAD  3
+#define RAM_LEN	       (16u << 20)
+#define ROM_MAX	       (128u << 10)
+#define IMAGE_MAX      (1u << 20)
+#define MULTIBOOT      0x2badb002u
+#define ICOUNT_MAX     50000000u
+#define STATUS_HUNG    2
+#define STATUS_BAD     3
+#define STATUS_DIFFERS 4
 
 struct machine {
 	uint8_t *ram, *rom;
@@ -265,42 +270,98 @@ static int run(struct machine *m, uint64_t max, uint64_t slice)
 	return m->status;
 }
 
+/* ---- twice ---- */
+
+static bool differs(const char *what, uint64_t a, uint64_t b)
+{
+	if (a != b)
+		fprintf(stderr,
+			"run_guest: %s is %" PRIx64 " by the interpreter, %" PRIx64
+			" by the other engine\n",
+			what, a, b);
+	return a != b;
+}
+
+static bool machines_differ(const struct machine *x, const struct machine *y)
+{
+	static const char *const names[] = { "eax", "ecx", "edx", "ebx", "esp", "ebp", "esi",
+		"edi" };
+	bool d = differs("icount", x->cpu->icount, y->cpu->icount);
+
+	d |= differs("status", (unsigned)x->status, (unsigned)y->status);
+	d |= differs("eip", x->cpu->eip, y->cpu->eip);
+	for (unsigned i = 0; i < 8; i++)
+		d |= differs(names[i], x->cpu->gpr[i], y->cpu->gpr[i]);
+	d |= differs("eflags", flags_get(x->cpu), flags_get(y->cpu));
+	d |= differs("the x87's digest", fpu_digest(x->cpu), fpu_digest(y->cpu));
+	for (uint32_t i = 0; i < RAM_LEN; i += 4096)
+		if (memcmp(x->ram + i, y->ram + i, 4096))
+			d |= differs("a RAM page differs, at", i, i + 1);
+	return d;
+}
+
+struct setting {
+	const char *model, *image, *engine;
+	unsigned shift;
+	uint64_t max, slice;
+};
+
+static int machine_run(struct machine *m, const struct setting *s, const char *engine)
+{
+	memset(m, 0, sizeof(*m));
+	m->ram = aligned_alloc(4096, RAM_LEN);
+	m->rom = aligned_alloc(4096, ROM_MAX);
+	m->cpu = cpu_new(&bus, m, s->model, s->shift);
+	if (!m->ram || !m->rom || !m->cpu)
+		exit(STATUS_BAD);
+	memset(m->ram, 0, RAM_LEN);
+	engine_text_set(m->cpu, engine);
+	load(m, s->image);
+	return run(m, s->max, s->slice);
+}
+
+static void machine_free(struct machine *m)
+{
+	cpu_free(m->cpu);
+	free(m->ram);
+	free(m->rom);
+}
+
 static int usage(void)
 {
-	fprintf(stderr,
-		"usage: run_guest [-c MODEL] [-s SHIFT] [-n MAX-INSTRUCTIONS] [-k SLICE] IMAGE\n");
+	fprintf(stderr, "usage: run_guest [-c MODEL] [-s SHIFT] [-n MAX-INSTRUCTIONS] [-k SLICE] "
+			"[-a ENGINE] IMAGE\n");
 	return STATUS_BAD;
 }
 
 int main(int argc, char **argv)
 {
-	struct machine m = { 0 };
-	const char *model = cpu_model_find(NULL);
-	uint64_t max = ICOUNT_MAX, slice = 50000;
-	unsigned shift = 1;
+	struct setting s = {
+		.model = cpu_model_find(NULL), .shift = 1, .max = ICOUNT_MAX, .slice = 50000
+	};
+	static struct machine m, again;
 	int c, status;
 
-	while ((c = getopt(argc, argv, "c:s:n:k:")) != -1) {
+	while ((c = getopt(argc, argv, "c:s:n:k:a:")) != -1) {
 		switch (c) {
-		case 'c': model = cpu_model_find(optarg); break;
-		case 's': shift = (unsigned)atoi(optarg); break;
-		case 'n': max = strtoull(optarg, NULL, 0); break;
-		case 'k': slice = strtoull(optarg, NULL, 0); break;
+		case 'c': s.model = cpu_model_find(optarg); break;
+		case 's': s.shift = (unsigned)atoi(optarg); break;
+		case 'n': s.max = strtoull(optarg, NULL, 0); break;
+		case 'k': s.slice = strtoull(optarg, NULL, 0); break;
+		case 'a': s.engine = optarg; break;
 		default: return usage();
 		}
 	}
-	if (optind + 1 != argc || !model || shift > 20 || !slice)
+	if (optind + 1 != argc || !s.model || s.shift > 20 || !s.slice)
 		return usage();
-	m.ram = aligned_alloc(4096, RAM_LEN);
-	m.rom = aligned_alloc(4096, ROM_MAX);
-	m.cpu = cpu_new(&bus, &m, model, shift);
-	if (!m.ram || !m.rom || !m.cpu)
-		return STATUS_BAD;
-	memset(m.ram, 0, RAM_LEN);
-	load(&m, argv[optind]);
-	status = run(&m, max, slice);
-	cpu_free(m.cpu);
-	free(m.ram);
-	free(m.rom);
+	s.image = argv[optind];
+	status = machine_run(&m, &s, NULL);
+	if (s.engine) {
+		machine_run(&again, &s, s.engine);
+		if (machines_differ(&m, &again))
+			status = STATUS_DIFFERS;
+		machine_free(&again);
+	}
+	machine_free(&m);
 	return status;
 }

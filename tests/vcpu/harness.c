@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "engine_text.h"
 #include "log.h"
 #include "tcg.h"
 
@@ -195,30 +196,7 @@ void vm_user(struct vm *vm)
 /* text: NULL or empty, the interpreter; else key=value pairs, as -accel tcg takes them. */
 void vm_set_engine(struct vm *vm, const char *text)
 {
-	struct tcg_config c = { .tb_size = 4 };
-	char *copy, *save = NULL;
-
-	tcg_free(vm->cpu);
-	if (!text || !*text)
-		return;
-	copy = strdup(text);
-	must(copy != NULL);
-	for (char *w = strtok_r(copy, ",", &save); w; w = strtok_r(NULL, ",", &save)) {
-		if (!strncmp(w, "thresh=", 7))
-			c.thresh = (unsigned)atoi(w + 7);
-		else if (!strncmp(w, "budget=", 7))
-			c.budget = (unsigned)atoi(w + 7);
-		else if (!strncmp(w, "tb-size=", 8))
-			c.tb_size = (unsigned)atoi(w + 8);
-		else if (!strcmp(w, "one-insn-per-tb=on"))
-			c.one_insn = true;
-		else if (!strcmp(w, "check"))
-			c.check = true;
-		else
-			must(!strcmp(w, "tcg"));
-	}
-	free(copy);
-	must(tcg_init(vm->cpu, &c) == 0);
+	engine_text_set(vm->cpu, text);
 }
 
 struct vm *vm_new(enum vm_mode mode)
