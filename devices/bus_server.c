@@ -202,15 +202,27 @@ static int bulk_check(const struct bus_req *rq, struct error *err)
 	return 0;
 }
 
+/*
+ * A read from an ISA port takes about a microsecond, and drivers count on it: they poll ports while
+ * they wait for a time to pass. The guest's clock goes on by that, in a recording and in its
+ * replay; without it such loops would turn a hundred times as often as on a PC, with a request
+ * each.
+ */
+#define ISA_READ_NS 1000
+#define ISA_PORTS   0x400
+
 static int port_access(
 	struct bus_server *s, const struct bus_req *rq, struct bus_rep *rep, struct error *err)
 {
 	if (size_check(rq, 4, err) < 0)
 		return -EPROTO;
-	if (rq->hdr.type == BUS_IN)
+	if (rq->hdr.type == BUS_IN) {
 		rep->data = machine_in(s->m, (uint16_t)rq->addr, rq->size);
-	else
+		if (rq->addr < ISA_PORTS)
+			s->m->warp_ns += ISA_READ_NS;
+	} else {
 		machine_out(s->m, (uint16_t)rq->addr, rq->size, (uint32_t)rq->data);
+	}
 	return 0;
 }
 

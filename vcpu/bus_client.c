@@ -116,6 +116,7 @@ static void apply_reply(struct bus_client *b, const struct bus_rep *rep)
 		log_fatal("devices sent %u APIC messages in one reply, at most %d fit", rep->n_apic,
 			BUS_REP_APIC_MAX);
 	if (intr != cpu->intr || rep->stop_icount < cpu->stop_icount || rep->n_apic ||
+		rep->warp_ns != cpu->warp_ns ||
 		(rep->flags &
 			(BUS_F_NMI | BUS_F_RESET | BUS_F_DIGEST | BUS_F_SHUTDOWN | BUS_F_MORE)))
 		cpu->look = true;
