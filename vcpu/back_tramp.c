@@ -281,6 +281,12 @@ void back_link(struct cpu *cpu, const struct tcache_mem *mem, struct tb_edge *e,
 	must(!x_overflowed(&a));
 }
 
+void back_set_page2(const struct tcache_mem *mem, struct tb *tb, uint32_t gen)
+{
+	tb->page2_gen = gen;
+	memcpy(mem->rw + tb->page2_at, &gen, sizeof(gen));
+}
+
 void back_unlink(struct cpu *cpu, const struct tcache_mem *mem, struct tb_edge *e)
 {
 	uint8_t *code = mem->rw + e->code, *at;

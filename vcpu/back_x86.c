@@ -320,6 +320,22 @@ static void emit_calli(struct back *k)
 	rcp_set(k, RCP_CC, 0, RCP_NO, RCP_NO, RCP_NO, 0, 0);
 }
 
+static void emit_page2(struct back *k)
+{
+	struct xasm *a = &k->a;
+	struct tb *tb = k->tb;
+	uint32_t id = exit_id(k);
+	struct cold *c;
+
+	x_rm(a, 4, 0x81, X_CMP, x_m(H_CPU, CPU_OFF(tcg_link_gen) + (tb->page2_global ? 4 : 0)));
+	tb->page2_at = (uint32_t)(a->p - k->mem->rw);
+	x_u32(a, tb->page2_gen);
+	k->host_valid = 0;
+	c = cold_add(k, COLD_STEP, x_jcc(a, X_NE));
+	if (c)
+		c->id = id;
+}
+
 static void emit_step(struct back *k)
 {
 	leave(k, exit_id(k) | TCG_EXIT_STEP);
@@ -482,6 +498,7 @@ static void emit_op(struct back *k)
 {
 	switch ((enum ir_opcode)k->op->op) {
 	case IR_INSN: break;
+	case IR_PAGE2: emit_page2(k); break;
 	case IR_HOST: emit_host(k); break;
 	case IR_MOV: emit_mov(k); break;
 	case IR_MOVZX:

@@ -128,6 +128,7 @@ static void report(struct cpu *cpu, const struct tb *tb, const struct cpu *befor
 			(unsigned long long)b, (unsigned long long)m, (unsigned long long)c,
 			m != c ? " <--" : "");
 	}
+	t->ir.next_page = NULL;
 	if (n == tb->len && front_translate(&t->ir, code, tb->len, tb->eip,
 				    DECODE_CODE32 | DECODE_FLAT, segs, tb->n_insns)) {
 		ir_optimise(&t->ir);

@@ -7,6 +7,8 @@
  */
 #include "front_int.h"
 
+#include <string.h>
+
 #include "log.h"
 
 #define R(name) .emit = front_##name
@@ -253,6 +255,8 @@ static enum verdict translate_one(struct front *f, const struct insn *in)
 	unsigned mark;
 
 	front_op(f, IR_INSN, 0, IR_NONE, IR_NONE, IR_NONE)->imm = b->insn_eip[b->n_insns];
+	if (b->straddles)
+		front_op(f, IR_PAGE2, 0, IR_NONE, IR_NONE, IR_NONE);
 	mark = b->n_ops;
 	if (rule->emit && rule->emit(f, in, rule)) {
 		must(b->n_ops - mark < MAX_OPS_PER_INSN);
@@ -273,9 +277,23 @@ static enum verdict translate_one(struct front *f, const struct insn *in)
 
 static bool has_room(const struct front *f)
 {
-	/* At the end there may come a jump. */
-	return f->b->n_ops + MAX_OPS_PER_INSN + 1 <= IR_MAX_OPS &&
+	/* At the end there may come a jump, and before the last one a look at its page. */
+	return f->b->n_ops + MAX_OPS_PER_INSN + 2 <= IR_MAX_OPS &&
 	       f->n_edges + MAX_EDGES_PER_INSN + 1 <= IR_MAX_EDGES;
+}
+
+/* The instruction at the end of the page, with what is left of it in the next. */
+static bool decode_straddling(
+	struct ir_block *b, const uint8_t *code, unsigned here, unsigned mode, struct insn *in)
+{
+	uint8_t buf[INSN_LEN_MAX];
+
+	if (!b->next_page)
+		return false;
+	memcpy(buf, code, here);
+	memcpy(buf + here, b->next_page, sizeof(buf) - here);
+	b->straddles = decode_insn(buf, sizeof(buf), mode, in) == DECODE_OK;
+	return b->straddles;
 }
 
 bool front_translate(struct ir_block *b, const uint8_t *code, unsigned len, uint32_t eip,
@@ -289,14 +307,19 @@ bool front_translate(struct ir_block *b, const uint8_t *code, unsigned len, uint
 	b->eip = b->insn_eip[0] = eip;
 	b->len = 0;
 	b->n_insns = b->n_ops = 0;
+	b->straddles = false;
 	b->entry_flags = true;
 	if (!(mode & DECODE_CODE32) || !(mode & DECODE_FLAT))
 		return false;
-	while (v == GO_ON && b->n_insns < max_insns && has_room(&f)) {
+	while (v == GO_ON && b->n_insns < max_insns && has_room(&f) && b->len < len) {
 		struct insn *in = &b->insn[b->n_insns];
 		unsigned avail = len - b->len < INSN_LEN_MAX ? len - b->len : INSN_LEN_MAX;
 
-		if (decode_insn(code + b->len, avail, mode, in) != DECODE_OK)
+		enum decode_result r = decode_insn(code + b->len, avail, mode, in);
+
+		if (r == DECODE_MORE && decode_straddling(b, code + b->len, avail, mode, in))
+			r = DECODE_OK;
+		if (r != DECODE_OK)
 			break;
 		f.next = eip + b->len + in->len;
 		v = translate_one(&f, in);

@@ -65,6 +65,8 @@ enum ir_reg {
 #define IR_OPS(X)                                                                                  \
 	/* A guest instruction begins: imm is its eip. */                                          \
 	X(INSN, 0, 0, 0, 0)                                                                        \
+	/* Its bytes go on in the next page: leaves if that may not be mapped as it was. */        \
+	X(PAGE2, 0, 0, 0, IRO_EXIT)                                                                \
 	/* h = host pointer to size bytes at the guest address a + (b << scale) + imm, in segment  \
 	 * seg; dst is 1 for a write (or read and write), else 0. */                               \
 	X(HOST, 0, 0, 0, IRO_EXIT)                                                                 \
@@ -136,7 +138,7 @@ enum ir_reg {
 	X(STC, IRF_C, IRF_C, 0, 0)                                                                 \
 	X(CMC, IRF_C, IRF_C, IRF_C, 0)                                                             \
 	/* The interpreter's handler does the whole instruction, then the block goes on, or is     \
-	 * left if anything wants to be looked at. With REP: all its iterations. */                               \
+	 * left if anything wants to be looked at. With REP: all its iterations. */                \
 	X(CALLI, IRF_ALL, IRF_ALL, IRF_ALL, IRO_EXIT)                                              \
 	/* An x87 or SSE instruction that the back end does inline if it can, else as CALLI. */    \
 	X(FPU, IRF_ALL, IRF_ALL, IRF_ALL, IRO_EXIT)                                                \
@@ -189,6 +191,9 @@ struct ir_block {
 	struct insn insn[IR_MAX_INSNS];
 	uint32_t insn_eip[IR_MAX_INSNS + 1]; /* the last: of what follows */
 	struct ir_op op[IR_MAX_OPS];
+	/* The caller's, for front_translate(): the bytes of the page behind code, or NULL. */
+	const uint8_t *next_page;
+	bool straddles; /* the last instruction goes on there */
 	/* By opt.c */
 	bool entry_flags; /* something wants the flags as they were at the entry: an exit before
 			     they are all redefined, or a reader */

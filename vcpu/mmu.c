@@ -270,6 +270,13 @@ const struct code_page *mmu_code(struct cpu *cpu, uint32_t lin)
 	return c;
 }
 
+const struct code_page *mmu_code_known(struct cpu *cpu, uint32_t lin)
+{
+	struct mmu_priv *m = mmu_priv(cpu);
+
+	return xlate_valid(m, &m->fetch[mem_user(cpu)][lin >> 12]) ? mmu_code(cpu, lin) : NULL;
+}
+
 uint8_t mmu_fetch_byte(struct cpu *cpu, uint32_t lin)
 {
 	const struct code_page *c = mmu_code(cpu, lin);

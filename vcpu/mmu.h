@@ -84,6 +84,8 @@ struct code_page {
 
 /* Translates for an instruction fetch at lin; raises #PF. Valid until the next flush. */
 const struct code_page *mmu_code(struct cpu *cpu, uint32_t lin);
+/* The same if it is known already, so that nothing happens; else NULL. */
+const struct code_page *mmu_code_known(struct cpu *cpu, uint32_t lin);
 uint8_t mmu_fetch_byte(struct cpu *cpu, uint32_t lin);
 /* Data accesses to this RAM page must go through mmu_write() from now on (or: may go fast again).
  */

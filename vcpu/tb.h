@@ -111,6 +111,11 @@ struct tb_edge {
 struct tb {
 	uint32_t eip, len; /* guest code: one piece of one page */
 	uint32_t page;	   /* identity of the page: CODE_PAGE_* of mmu.h */
+	/* If the last instruction goes on in the next page: that one's identity, and the generation
+	 * of links (global or not) under which it was found; else CODE_PAGE_NONE. The code asks
+	 * whether the generation is over; page2_at: offset of the number there. */
+	uint32_t page2, page2_gen, page2_at;
+	bool page2_global;
 	uint16_t key;
 	uint16_t n_insns;
 	bool dead;	    /* written to, or flushed: not found, not linked to */
@@ -121,13 +126,13 @@ struct tb {
 	uint32_t entry, indirect; /* entry points: from edges; from the jump cache (takes the
 				     count off itself) */
 	uint16_t n_edges, n_exits;
-	struct tb_edge *edge;		  /* [n_edges] */
-	struct tb_exit *exit;		  /* [n_exits] */
-	struct insn *insn;		  /* [n_insns] */
-	uint32_t *insn_eip;		  /* [n_insns + 1] */
-	struct tb_edge *in;		  /* edges that lead here */
-	struct tb *hash_next, *page_next; /* tcache.c's */
-	uint64_t entered;		  /* by the engine, for -d stats */
+	struct tb_edge *edge;			       /* [n_edges] */
+	struct tb_exit *exit;			       /* [n_exits] */
+	struct insn *insn;			       /* [n_insns] */
+	uint32_t *insn_eip;			       /* [n_insns + 1] */
+	struct tb_edge *in;			       /* edges that lead here */
+	struct tb *hash_next, *page_next, *page2_next; /* tcache.c's */
+	uint64_t entered;			       /* by the engine, for -d stats */
 };
 
 /*
@@ -178,6 +183,8 @@ void back_link(struct cpu *cpu, const struct tcache_mem *mem, struct tb_edge *e,
 	const struct tb *to, uint32_t gen, bool global, void *(*alloc)(void *opaque, size_t len),
 	void *opaque);
 void back_unlink(struct cpu *cpu, const struct tcache_mem *mem, struct tb_edge *e);
+/* tb's second page was found again, under generation gen. */
+void back_set_page2(const struct tcache_mem *mem, struct tb *tb, uint32_t gen);
 /*
  * Runs translated code from tb's entry until it leaves. Before: cpu->gpr, cpu->fl_desc, cpu->cc
  * valid, cpu->tcg_end set, and cpu->tcg_left = tcg_end - icount - tb->n_insns >= 0. After:

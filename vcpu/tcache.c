@@ -46,8 +46,9 @@ struct tcache_priv {
 	uint32_t meta_mark;    /* meta_low before it */
 	bool reset_wanted;     /* all blocks are dead: start anew when none executes */
 	struct tb *hash[HASH_SIZE];
-	struct tb **page; /* [RAM_PAGES] blocks of a page */
-	uint32_t *swept;  /* [RAM_PAGES] number of the sweep that saw it last */
+	struct tb **page;  /* [RAM_PAGES] blocks of a page */
+	struct tb **page2; /* [RAM_PAGES] blocks that go on in a page */
+	uint32_t *swept;   /* [RAM_PAGES] number of the sweep that saw it last */
 	uint32_t sweep;
 };
 
@@ -148,9 +149,10 @@ struct tcache *tcache_new(struct cpu *cpu, unsigned size_mib)
 	tc->code_len = (size_t)size_mib << 20;
 	tc->meta_len = tc->code_len * META_FACTOR;
 	tc->page = calloc(RAM_PAGES, sizeof(*tc->page));
+	tc->page2 = calloc(RAM_PAGES, sizeof(*tc->page2));
 	tc->swept = calloc(RAM_PAGES, sizeof(*tc->swept));
 	cpu->jump_cache = calloc(1u << JUMP_CACHE_BITS, sizeof(*cpu->jump_cache));
-	if (!tc->page || !tc->swept || !cpu->jump_cache || !map_memory(tc)) {
+	if (!tc->page || !tc->page2 || !tc->swept || !cpu->jump_cache || !map_memory(tc)) {
 		tcache_free(&tc->pub);
 		return NULL;
 	}
@@ -179,6 +181,7 @@ void tcache_free(struct tcache *pub)
 	free(tc->cpu->jump_cache);
 	tc->cpu->jump_cache = NULL;
 	free(tc->page);
+	free(tc->page2);
 	free(tc->swept);
 	free(tc);
 }
@@ -249,6 +252,12 @@ static void tb_forget(struct tcache_priv *tc, struct tb *tb)
 			at = &(*at)->page_next;
 		*at = tb->page_next;
 	}
+	if (tb->page2 < RAM_PAGES) {
+		at = &tc->page2[tb->page2];
+		while (*at != tb)
+			at = &(*at)->page2_next;
+		*at = tb->page2_next;
+	}
 	if (j->code == tc->pub.mem.rx + tb->indirect)
 		*j = (struct jump_entry){ 0 };
 	tb->dead = true;
@@ -263,6 +272,37 @@ static void tb_cut(struct tcache_priv *tc, struct tb *tb)
 		tcache_unlink(&tc->pub, &tb->edge[i]);
 }
 
+/* Bytes of tb in its page, and in the next. */
+static uint32_t len_here(const struct tb *tb)
+{
+	uint32_t off = tb->eip & 0xfff;
+
+	return off + tb->len > 4096 ? 4096 - off : tb->len;
+}
+
+static uint32_t len_behind(const struct tb *tb)
+{
+	return tb->len - len_here(tb);
+}
+
+static void tb_die(struct tcache_priv *tc, struct tb *tb)
+{
+	tb_forget(tc, tb);
+	tb_cut(tc, tb);
+	tc->pub.stats.killed++;
+}
+
+void tcache_kill(struct tcache *pub, struct tb *tb)
+{
+	struct tcache_priv *tc = priv(pub);
+
+	tb_die(tc, tb);
+	if (tb->page < RAM_PAGES)
+		icache_page_recount(tc->cpu, tb->page);
+	if (tb->page2 < RAM_PAGES)
+		icache_page_recount(tc->cpu, tb->page2);
+}
+
 bool tcache_write(struct tcache *pub, uint32_t ram_page, uint32_t off, uint32_t len)
 {
 	struct tcache_priv *tc = priv(pub);
@@ -272,10 +312,19 @@ bool tcache_write(struct tcache *pub, uint32_t ram_page, uint32_t off, uint32_t 
 		uint32_t at = tb->eip & 0xfff;
 
 		next = tb->page_next;
-		if (at < off + len && off < at + tb->len) {
-			tb_forget(tc, tb);
-			tb_cut(tc, tb);
-			pub->stats.killed++;
+		if (at < off + len && off < at + len_here(tb)) {
+			tb_die(tc, tb);
+			if (tb->page2 < RAM_PAGES && tb->page2 != ram_page)
+				icache_page_recount(tc->cpu, tb->page2);
+			any = true;
+		}
+	}
+	for (struct tb *tb = tc->page2[ram_page], *next; tb; tb = next) {
+		next = tb->page2_next;
+		if (off < len_behind(tb)) {
+			tb_die(tc, tb);
+			if (tb->page < RAM_PAGES && tb->page != ram_page)
+				icache_page_recount(tc->cpu, tb->page);
 			any = true;
 		}
 	}
@@ -289,7 +338,9 @@ uint64_t tcache_chunks(const struct tcache *pub, uint32_t ram_page)
 	uint64_t m = 0;
 
 	for (const struct tb *tb = priv(pub)->page[ram_page]; tb; tb = tb->page_next)
-		m |= icache_chunk_mask(tb->eip & 0xfff, tb->len);
+		m |= icache_chunk_mask(tb->eip & 0xfff, len_here(tb));
+	for (const struct tb *tb = priv(pub)->page2[ram_page]; tb; tb = tb->page2_next)
+		m |= icache_chunk_mask(0, len_behind(tb));
 	return m;
 }
 
@@ -327,6 +378,24 @@ static void drop_edges(struct tcache_priv *tc, struct tb_own *o, const struct re
 	}
 }
 
+static void page_sweep(struct tcache_priv *tc, uint32_t page)
+{
+	if (page >= RAM_PAGES || tc->swept[page] == tc->sweep)
+		return;
+	tc->swept[page] = tc->sweep;
+	list_drop_dead(&tc->page[page], offsetof(struct tb, page_next));
+	list_drop_dead(&tc->page2[page], offsetof(struct tb, page2_next));
+	icache_page_recount(tc->cpu, page);
+}
+
+static void page_clear(struct tcache_priv *tc, uint32_t page)
+{
+	if (page >= RAM_PAGES || (!tc->page[page] && !tc->page2[page]))
+		return;
+	tc->page[page] = tc->page2[page] = NULL;
+	icache_page_recount(tc->cpu, page);
+}
+
 /* All blocks of r go, and what leads to them from others. Sweeps over everything, each in one go:
  * taking tens of thousands of blocks out of lists one by one takes far longer. */
 static void region_empty(struct tcache_priv *tc, struct region *r)
@@ -337,13 +406,8 @@ static void region_empty(struct tcache_priv *tc, struct region *r)
 		list_drop_dead(&tc->hash[i], offsetof(struct tb, hash_next));
 	tc->sweep++;
 	for (struct tb_own *o = r->first; o; o = o->region_next) {
-		uint32_t page = o->tb.page;
-
-		if (page >= RAM_PAGES || tc->swept[page] == tc->sweep)
-			continue;
-		tc->swept[page] = tc->sweep;
-		list_drop_dead(&tc->page[page], offsetof(struct tb, page_next));
-		icache_page_recount(tc->cpu, page);
+		page_sweep(tc, o->tb.page);
+		page_sweep(tc, o->tb.page2);
 	}
 	for (unsigned i = 0; i < TCACHE_REGIONS; i++)
 		if (&tc->region[i] != r)
@@ -379,10 +443,8 @@ void tcache_flush(struct tcache *pub)
 	for (unsigned i = 0; i < TCACHE_REGIONS; i++) {
 		for (struct tb_own *o = tc->region[i].first; o; o = o->region_next) {
 			o->tb.dead = true;
-			if (o->tb.page < RAM_PAGES && tc->page[o->tb.page]) {
-				tc->page[o->tb.page] = NULL;
-				icache_page_recount(tc->cpu, o->tb.page);
-			}
+			page_clear(tc, o->tb.page);
+			page_clear(tc, o->tb.page2);
 		}
 	}
 	memset(tc->cpu->jump_cache, 0, sizeof(*tc->cpu->jump_cache) << JUMP_CACHE_BITS);
@@ -476,6 +538,7 @@ struct tb *tcache_begin(
 	tc->making = o;
 	o->tb.eip = ir->eip;
 	o->tb.len = ir->len;
+	o->tb.page2 = CODE_PAGE_NONE;
 	o->tb.n_insns = (uint16_t)ir->n_insns;
 	*ret_at = r->code_used;
 	*ret_len = r->code_end - r->code_used;
@@ -505,7 +568,12 @@ void tcache_end(struct tcache *pub, struct tb *tb)
 	if (tb->page < RAM_PAGES) {
 		tb->page_next = tc->page[tb->page];
 		tc->page[tb->page] = tb;
-		icache_code_added(tc->cpu, tb->page, tb->eip & 0xfff, tb->len);
+		icache_code_added(tc->cpu, tb->page, tb->eip & 0xfff, len_here(tb));
+	}
+	if (tb->page2 < RAM_PAGES) {
+		tb->page2_next = tc->page2[tb->page2];
+		tc->page2[tb->page2] = tb;
+		icache_code_added(tc->cpu, tb->page2, 0, len_behind(tb));
 	}
 	pub->stats.blocks++;
 	pub->stats.insns += tb->n_insns;

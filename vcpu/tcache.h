@@ -51,6 +51,8 @@ void *tcache_alloc(void *tb, size_t len);
  * be. */
 void tcache_link(struct tcache *tc, struct tb_edge *e, struct tb *to, uint32_t gen, bool global);
 void tcache_unlink(struct tcache *tc, struct tb_edge *e);
+/* tb is what no guest memory says any more: it is not found again. */
+void tcache_kill(struct tcache *tc, struct tb *tb);
 
 /* ---- for icache.c, which keeps the books of what code there is in RAM pages ---- */
 /* Blocks that overlap len bytes at off of this page die; true if any did. cpu->look is set then. */

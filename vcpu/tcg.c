@@ -149,6 +149,25 @@ static struct tb *find(struct cpu *cpu)
 
 /* ---- translating ---- */
 
+/* The page behind eip's, if the processor has its translation: without asking for it. */
+static const struct code_page *next_page(struct cpu *cpu, uint32_t eip)
+{
+	uint32_t lin = (eip & PAGE_MASK) + PAGE_SIZE;
+	const struct code_page *c = lin ? mmu_code_known(cpu, lin) : NULL;
+
+	return c && c->host ? c : NULL;
+}
+
+static void straddle(struct cpu *cpu, struct tb *tb)
+{
+	const struct code_page *c = next_page(cpu, tb->eip);
+
+	must(c != NULL); /* translate() has found it */
+	tb->page2 = c->id;
+	tb->page2_global = c->global;
+	tb->page2_gen = cpu->icache->gen[c->global];
+}
+
 /* As many instructions of ir as the back end can do at once. 0: none. */
 static struct tb *emit(struct cpu *cpu, uint32_t page)
 {
@@ -161,6 +180,9 @@ static struct tb *emit(struct cpu *cpu, uint32_t page)
 		struct tb *tb = tcache_begin(tc, &t->ir, &at, &len);
 
 		tb->page = page;
+		tb->page2 = CODE_PAGE_NONE;
+		if (t->ir.straddles)
+			straddle(cpu, tb);
 		tb->key = (uint16_t)t->key;
 		used = back_emit(cpu, &tc->mem, &t->ir, tb, at, len, tcache_alloc, tb);
 		if (used == 1)
@@ -181,10 +203,13 @@ static struct tb *translate(struct cpu *cpu)
 	uint32_t off = cpu->eip & 0xfff, page = c->id;
 	unsigned segs =
 		(t->key & KEY_FS_BIG ? 1u << SEG_FS : 0) | (t->key & KEY_GS_BIG ? 1u << SEG_GS : 0);
+	const struct code_page *c2;
 	struct tb *tb = NULL;
 
 	if (!c->host)
 		return NULL;
+	c2 = next_page(cpu, cpu->eip);
+	t->ir.next_page = c2 ? c2->host : NULL;
 	for (unsigned max = t->config.one_insn ? 1 : IR_MAX_INSNS; max && !tb; max /= 2) {
 		if (!front_translate(&t->ir, c->host + off, PAGE_SIZE - off, cpu->eip,
 			    DECODE_CODE32 | DECODE_FLAT, segs, max))
@@ -260,11 +285,33 @@ void tcg_settle(struct cpu *cpu)
 	cpu->icount = cpu->tcg_end - (uint64_t)left;
 }
 
+/*
+ * An instruction that goes on in the next page is fetched anew, as the interpreter does it each
+ * time. Then the block may go on if that page is what it was.
+ */
+static void step_straddling(struct cpu *cpu, struct tb *tb)
+{
+	const struct code_page *c;
+
+	cpu->tcg->leave = engine_run_blocks(cpu, cpu->icount + 1) == ENGINE_LOOK;
+	if (tb->dead)
+		return;
+	c = next_page(cpu, tb->eip);
+	if (c && c->id == tb->page2 && c->global == tb->page2_global)
+		back_set_page2(&cpu->tcache->mem, tb, cpu->icache->gen[c->global]);
+	else if (c)
+		tcache_kill(cpu->tcache, tb);
+}
+
 /* One instruction that translated code left to us; tb may be dead. */
 static void step(struct cpu *cpu, const struct tb_exit *x)
 {
 	const struct insn *in = &x->tb->insn[x->insn];
 
+	if (unlikely(x->tb->page2 != CODE_PAGE_NONE && x->insn == x->tb->n_insns - 1)) {
+		step_straddling(cpu, x->tb);
+		return;
+	}
 	cpu->tcg->leave = insn_enc(in) & E_SYNC;
 	execute(cpu, in, cpu->icount + 1);
 }
