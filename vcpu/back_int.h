@@ -34,6 +34,14 @@ struct back_tramp {
 	uint32_t end;
 };
 
+/* FIP and its kin that have not been written down. */
+struct fpu_note {
+	bool any, mem, cell; /* cell: which of cpu->fpu_ea[] has the address */
+	uint8_t seg;
+	uint16_t fop;
+	uint32_t fip;
+};
+
 /* A jump from the main line to code that is emitted after it. */
 struct cold {
 	uint8_t *jump;	/* displacement */
@@ -41,9 +49,10 @@ struct cold {
 	uint8_t *back;	/* where it returns to */
 	const struct ir_op *op;
 	uint32_t id; /* exit or recipe */
-	enum { COLD_HOST, COLD_STEP, COLD_SHIFT, COLD_CARRY, COLD_INDIRECT } kind;
-	uint8_t slot_a, slot_b;
-	bool is_cc; /* COLD_SHIFT: cpu->cc has them already */
+	enum { COLD_HOST, COLD_STEP, COLD_SHIFT, COLD_CARRY, COLD_INDIRECT, COLD_FPU } kind;
+	struct fpu_note note; /* as it was there */
+	bool fpu_mem, cell;   /* COLD_FPU */
+	bool is_cc;	      /* COLD_SHIFT: cpu->cc has them already */
 };
 #define MAX_COLD 256
 
@@ -68,6 +77,9 @@ struct back {
 	bool cell_valid;
 	uint32_t cc_id;	 /* a stored RCP_CC */
 	bool entry_used; /* RCP_ENTRY was asked for */
+
+	struct fpu_note note;
+	struct cold *gate; /* of the x87 instruction in work */
 
 	struct tb_exit *exit; /* of the present instruction and recipe, or NULL */
 	struct cold cold[MAX_COLD];
@@ -136,6 +148,15 @@ void emit_bit(struct back *k);	 /* BT.. BSF BSR */
 void emit_carry(struct back *k); /* CLC STC CMC */
 void emit_setcc(struct back *k);
 void emit_cmov(struct back *k);
+
+/* ---- back_fpu.c ---- */
+void emit_fpu_gate(struct back *k);
+void emit_fpu(struct back *k);
+void cold_fpu(struct back *k, const struct cold *c);
+struct xrm fpu_cell(unsigned cell);
+void fpu_note_emit(struct back *k, const struct fpu_note *n);
+/* Nothing is left to be written down after this. No flags change. */
+void fpu_note_flush(struct back *k);
 
 /* ---- back_x86.c ---- */
 struct cold *cold_add(struct back *k, unsigned kind, uint8_t *jump);

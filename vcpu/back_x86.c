@@ -45,7 +45,7 @@ struct cold *cold_add(struct back *k, unsigned kind, uint8_t *jump)
 		return NULL;
 	}
 	k->n_cold++;
-	*c = (struct cold){ .kind = kind, .jump = jump, .op = k->op };
+	*c = (struct cold){ .kind = kind, .jump = jump, .op = k->op, .note = k->note };
 	return c;
 }
 
@@ -101,13 +101,13 @@ static void load_address(struct xasm *a, const struct ir_op *op, unsigned dst)
 		x_lea(a, 4, dst, m);
 }
 
-static void load_linear(struct back *k, const struct ir_op *op)
+/* FS and GS have a base, the others none. */
+static void add_base(struct xasm *a, const struct ir_op *op)
 {
-	load_address(&k->a, op, H_PTR);
 	if (op->seg == SEG_FS)
-		x_alu_r_rm(&k->a, 4, X_ADD, H_PTR, CPU_MEM(seg[SEG_FS].base));
+		x_alu_r_rm(a, 4, X_ADD, H_PTR, CPU_MEM(seg[SEG_FS].base));
 	else if (op->seg == SEG_GS)
-		x_alu_r_rm(&k->a, 4, X_ADD, H_PTR, CPU_MEM(seg[SEG_GS].base));
+		x_alu_r_rm(a, 4, X_ADD, H_PTR, CPU_MEM(seg[SEG_GS].base));
 }
 
 /* Low address bits that are 0 if an access is aligned, as far as the fast tables leave room. */
@@ -133,7 +133,10 @@ static void emit_host(struct back *k)
 		(k->rcp.op == RCP_ADC || k->rcp.op == RCP_SBB || k->rcp.op >= RCP_SHL))
 		carry_to_cell(k);
 	id = exit_id(k);
-	load_linear(k, op);
+	load_address(a, op, H_PTR);
+	if (op[1].op == IR_FPU)
+		x_mov_rm_r(a, 4, fpu_cell(!k->note.cell), H_PTR);
+	add_base(a, op);
 	if (low && k->bmi2) {
 		x_rorx(a, H_TMP, H_PTR, low);
 	} else {
@@ -175,6 +178,7 @@ static void cold_host(struct back *k, const struct cold *c)
 		x_to(a, at, c->back);
 		x_here(a, cross);
 	}
+	fpu_note_emit(k, &c->note);
 	x_mov_rm_i(a, 4, CPU_MEM(tcg_exit), c->id | TCG_EXIT_STEP);
 	x_mov_r_i(a, H_TMP, op->size | (op->dst ? TCG_HOST_WRITE : 0));
 	at = x_call(a);
@@ -190,6 +194,7 @@ static void cold_host(struct back *k, const struct cold *c)
 	x_alu_rm_i(a, 4, X_CMP, x_r(H_TMP), 4096u - op->size);
 	at = x_jcc(a, X_BE);
 	x_to(a, at, c->back);
+	fpu_note_emit(k, &c->note);
 	leave(k, c->id | TCG_EXIT_STEP);
 }
 
@@ -465,6 +470,7 @@ static void cold_emit(struct back *k, const struct cold *c)
 		x_here(a, c->jump);
 		if (c->jump2)
 			x_here(a, c->jump2);
+		fpu_note_emit(k, &c->note);
 		leave(k, c->id | TCG_EXIT_STEP);
 		break;
 	case COLD_SHIFT:
@@ -484,6 +490,7 @@ static void cold_emit(struct back *k, const struct cold *c)
 		at = x_jmp(a);
 		x_to(a, at, c->back);
 		break;
+	case COLD_FPU: cold_fpu(k, c); break;
 	case COLD_INDIRECT:
 		x_here(a, c->jump);
 		x_mov_rm_r(a, 4, CPU_MEM(tcg_target), H_PTR);
@@ -545,8 +552,9 @@ static void emit_op(struct back *k)
 	case IR_STC:
 	case IR_CMC: emit_carry(k); break;
 	case IR_CALLI:
-	case IR_FPU:
 	case IR_SSE: emit_calli(k); break;
+	case IR_FPUGATE: emit_fpu_gate(k); break;
+	case IR_FPU: emit_fpu(k); break;
 	case IR_JCC:
 	case IR_JZR:
 	case IR_JNZR: emit_jcc(k); break;
@@ -554,6 +562,23 @@ static void emit_op(struct back *k)
 	case IR_JMPR: emit_jump_reg(k); break;
 	case IR_STEP: emit_step(k); break;
 	default: must(false);
+	}
+}
+
+/* Whoever goes on after these may ask where the last x87 instruction was. Others that may leave do
+ * it on their way out. */
+static bool notes_end(unsigned op)
+{
+	switch (op) {
+	case IR_CALLI:
+	case IR_SSE:
+	case IR_STEP:
+	case IR_JCC:
+	case IR_JZR:
+	case IR_JNZR:
+	case IR_JMP:
+	case IR_JMPR: return true;
+	default: return false;
 	}
 }
 
@@ -580,6 +605,8 @@ static void emit_block(struct back *k)
 	tb->entry = (uint32_t)(a->p - k->mem->rw);
 	for (unsigned i = 0; i < ir->n_ops && !k->too_big; i++) {
 		k->op = &ir->op[i];
+		if (notes_end(k->op->op))
+			fpu_note_flush(k);
 		emit_op(k);
 	}
 	if (k->too_big || a->overflow)

@@ -80,6 +80,14 @@ static inline void fpu_gate(struct cpu *cpu)
  * exception that is not masked forbids it. sets_c1: the instruction determines C1, whatever it was.
  */
 bool fpu_enter(struct cpu *cpu, bool sets_c1);
+/* What a translator may emit as the same instruction of the host while `live` is FPU_LIVE. */
+enum fpu_form {
+	FPU_FORM_NONE, /* the handler has to do it */
+	FPU_FORM_REG,
+	FPU_FORM_READ, /* memory, *ret_size bytes (2, 4, 8) */
+	FPU_FORM_WRITE,
+};
+enum fpu_form fpu_form(uint8_t op, uint8_t modrm, unsigned *ret_size);
 /* Before the memory goes. */
 void fpu_done(struct fpu *f);
 

@@ -692,7 +692,39 @@ insn_fn fpu_handler(uint8_t op, uint8_t modrm)
 	return fn ? fn : fpu_esc;
 }
 
+enum fpu_form fpu_form(uint8_t op, uint8_t modrm, unsigned *ret_size)
+{
+	static const struct {
+		insn_fn fn;
+		enum fpu_form form;
+		unsigned size;
+	} forms[] = {
+		{ live_reg, FPU_FORM_REG, 0 },
+		{ live_read2, FPU_FORM_READ, 2 },
+		{ live_read4, FPU_FORM_READ, 4 },
+		{ live_read8, FPU_FORM_READ, 8 },
+		{ live_write2, FPU_FORM_WRITE, 2 },
+		{ live_write4, FPU_FORM_WRITE, 4 },
+		{ live_write8, FPU_FORM_WRITE, 8 },
+	};
+	insn_fn fn = fpu_handler(op, modrm);
+
+	for (unsigned i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
+		if (forms[i].fn == fn) {
+			if (forms[i].size)
+				*ret_size = forms[i].size;
+			return forms[i].form;
+		}
+	}
+	return FPU_FORM_NONE;
+}
+
 #else
+
+enum fpu_form fpu_form(uint8_t op, uint8_t modrm, unsigned *ret_size)
+{
+	return FPU_FORM_NONE;
+}
 
 bool fpu_enter(struct cpu *cpu, bool sets_c1)
 {

@@ -100,6 +100,9 @@ RULE(push_rm);
 RULE(pop_r);
 RULE(pop_rm);
 RULE(leave);
+/* front_fpu.c */
+RULE(fpu);
+RULE(fwait);
 /* front_flow.c */
 RULE(jcc);
 RULE(loop);

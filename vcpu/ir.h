@@ -140,8 +140,13 @@ enum ir_reg {
 	/* The interpreter's handler does the whole instruction, then the block goes on, or is     \
 	 * left if anything wants to be looked at. With REP: all its iterations. */                \
 	X(CALLI, IRF_ALL, IRF_ALL, IRF_ALL, IRO_EXIT)                                              \
-	/* An x87 or SSE instruction that the back end does inline if it can, else as CALLI. */    \
-	X(FPU, IRF_ALL, IRF_ALL, IRF_ALL, IRO_EXIT)                                                \
+	/* An x87 instruction begins that the back end does if it can, else the interpreter's      \
+	 * handler, in which case all up to its IR_FPU is skipped. */                              \
+	X(FPUGATE, 0, 0, 0, IRO_EXIT)                                                              \
+	/* An x87 instruction that touches no guest register and no flags; a: IR_MEM or IR_NONE.   \
+	 * The interpreter's handler does it where the back end cannot. */                         \
+	X(FPU, 0, 0, 0, 0)                                                                         \
+	/* An SSE instruction: as CALLI. */                                                        \
 	X(SSE, IRF_ALL, IRF_ALL, IRF_ALL, IRO_EXIT)                                                \
 	/* If cond, goes on at guest address imm, else with the next op. */                        \
 	X(JCC, 0, 0, 0, IRO_EDGE)                                                                  \

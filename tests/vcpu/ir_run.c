@@ -17,7 +17,8 @@ struct run {
 	/* The flags, as ops of the block may read them, and as exits may. */
 	uint16_t cc_use, cc_exit;
 	enum ir_outcome outcome;
-	bool handler; /* an instruction's handler runs */
+	bool handler;  /* an instruction's handler runs */
+	bool fpu_done; /* the x87 instruction in work has been executed, at its gate */
 };
 
 static uint16_t cc_of(unsigned irf)
@@ -319,6 +320,25 @@ static bool do_handler(struct run *s, const struct ir_op *op)
 	return true;
 }
 
+/*
+ * An x87 instruction, by its handler: what follows its gate is skipped. It touches no flags, and
+ * those at a fault are an exit's.
+ */
+static bool do_fpu(struct run *s, const struct ir_op *op)
+{
+	uint16_t use = s->cc_use, exit = s->cc_exit;
+	bool on;
+
+	s->cc_use = exit;
+	on = do_handler(s, op);
+	s->fpu_done = true;
+	if (on) {
+		s->cc_use = use;
+		s->cc_exit = exit;
+	}
+	return on;
+}
+
 /* ---- the block ---- */
 
 static bool do_insn(struct run *s, const struct ir_op *op)
@@ -339,7 +359,7 @@ static bool do_op(struct run *s, const struct ir_op *op)
 
 	switch (op->op) {
 	case IR_INSN: return do_insn(s, op);
-	case IR_HOST: return do_host(s, op);
+	case IR_HOST: return s->fpu_done || do_host(s, op);
 	case IR_MOV: set(s, op->dst, op->size, get(s, op->a, op->size, op->imm)); break;
 	case IR_MOVZX: set(s, op->dst, op->size, get(s, op->a, op->cond, 0)); break;
 	case IR_MOVSX:
@@ -379,8 +399,9 @@ static bool do_op(struct run *s, const struct ir_op *op)
 	case IR_CLC: define(s, CC_CF, 0); break;
 	case IR_STC: define(s, CC_CF, CC_CF); break;
 	case IR_CMC: define(s, CC_CF, (uint16_t)~s->cc_use); break;
+	case IR_FPUGATE: return do_fpu(s, op);
+	case IR_FPU: s->fpu_done = false; break;
 	case IR_CALLI:
-	case IR_FPU:
 	case IR_SSE: return do_handler(s, op);
 	case IR_JCC: return !cond_holds(s, op) || go(s, op->imm);
 	case IR_JZR: return gpr[R_ECX] || go(s, op->imm);
@@ -411,7 +432,8 @@ enum ir_outcome ir_run(struct ir_runner *r, struct cpu *cpu, const struct ir_blo
 	}
 	for (const struct ir_op *op = b->op;; op++) {
 		r->executed[op->op]++;
-		if (ir_props(op) & IRO_EXIT && r->leave_odds && r->random() % r->leave_odds == 0) {
+		if (ir_props(op) & IRO_EXIT && !s.fpu_done && r->leave_odds &&
+			r->random() % r->leave_odds == 0) {
 			leave_before(&s, op);
 			break;
 		}
