@@ -73,7 +73,14 @@ void cold_fpu(struct back *k, const struct cold *c)
 	struct xasm *a = &k->a;
 	uint8_t *at;
 
-	x_here(a, c->jump);
+	if (!c->jump && !c->jump2 && !c->jump3)
+		return; /* a gate that is open already */
+	if (c->jump)
+		x_here(a, c->jump);
+	if (c->jump2)
+		x_here(a, c->jump2);
+	if (c->jump3)
+		x_here(a, c->jump3);
 	fpu_note_emit(k, &c->note);
 	x_mov_rm_i(a, 4, CPU_MEM(tcg_exit), c->id);
 	at = x_call(a);

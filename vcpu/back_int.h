@@ -46,6 +46,7 @@ struct fpu_note {
 struct cold {
 	uint8_t *jump;	/* displacement */
 	uint8_t *jump2; /* another one, or NULL */
+	uint8_t *jump3; /* COLD_FPU: and another */
 	uint8_t *back;	/* where it returns to */
 	const struct ir_op *op;
 	uint32_t id; /* exit or recipe */
@@ -79,7 +80,8 @@ struct back {
 	bool entry_used; /* RCP_ENTRY was asked for */
 
 	struct fpu_note note;
-	struct cold *gate; /* of the x87 instruction in work */
+	struct cold *gate; /* of the x87 or SSE instruction in work */
+	bool sse_gated;
 
 	struct tb_exit *exit; /* of the present instruction and recipe, or NULL */
 	struct cold cold[MAX_COLD];
@@ -151,6 +153,9 @@ void emit_cmov(struct back *k);
 
 /* ---- back_fpu.c ---- */
 void emit_fpu_gate(struct back *k);
+/* back_sse.c */
+void emit_sse_gate(struct back *k);
+void emit_sse(struct back *k);
 void emit_fpu(struct back *k);
 void cold_fpu(struct back *k, const struct cold *c);
 struct xrm fpu_cell(unsigned cell);

@@ -7,6 +7,7 @@
 #include "back_int.h"
 
 #include "log.h"
+#include "sse.h"
 
 static const uint8_t host_reg[] = {
 	[IR_EAX] = X_RAX,
@@ -137,6 +138,14 @@ static void emit_host(struct back *k)
 	if (op[1].op == IR_FPU)
 		x_mov_rm_r(a, 4, fpu_cell(!k->note.cell), H_PTR);
 	add_base(a, op);
+	if (op[1].op == IR_SSE && (sse_desc(&k->ir->insn[op->insn])->flags & S_A)) {
+		/* #GP(0), before all else */
+		x_test_rm_i(a, 1, x_r(H_PTR), 15);
+		c = cold_add(k, COLD_STEP, x_jcc(a, X_NE));
+		if (!c)
+			return;
+		c->id = id;
+	}
 	if (low && k->bmi2) {
 		x_rorx(a, H_TMP, H_PTR, low);
 	} else {
@@ -551,8 +560,9 @@ static void emit_op(struct back *k)
 	case IR_CLC:
 	case IR_STC:
 	case IR_CMC: emit_carry(k); break;
-	case IR_CALLI:
-	case IR_SSE: emit_calli(k); break;
+	case IR_CALLI: emit_calli(k); break;
+	case IR_SSEGATE: emit_sse_gate(k); break;
+	case IR_SSE: emit_sse(k); break;
 	case IR_FPUGATE: emit_fpu_gate(k); break;
 	case IR_FPU: emit_fpu(k); break;
 	case IR_JCC:
@@ -571,7 +581,6 @@ static bool notes_end(unsigned op)
 {
 	switch (op) {
 	case IR_CALLI:
-	case IR_SSE:
 	case IR_STEP:
 	case IR_JCC:
 	case IR_JZR:

@@ -15,6 +15,7 @@
 #include "fpu.h"
 #include "log.h"
 #include "mem.h"
+#include "sse.h"
 #include "mmu.h"
 #include "tcg_int.h"
 
@@ -179,6 +180,7 @@ void check_enter(struct cpu *cpu, struct tb *tb)
 	uint64_t fpu_made;
 
 	fpu_park(cpu->fpu);
+	sse_park(cpu);
 	before = *cpu;
 	fpu_before = *cpu->fpu;
 	c->n = 0;

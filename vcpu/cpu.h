@@ -186,8 +186,9 @@ struct cpu {
 	uint64_t tcg_tmp[4];
 	struct tcg *tcg;       /* tcg.c's; NULL: no translator */
 	struct tcache *tcache; /* tcache.c's, or NULL */
-	uint32_t fpu_ea[2];    /* of the x87's last memory operands, not in FDP yet */
-	void *tcg_tramp;       /* back_tramp.c's */
+	uint8_t mxcsr_live; /* the host's MXCSR is the guest's, and newer than mxcsr: sse_park() */
+	uint32_t fpu_ea[2]; /* of the x87's last memory operands, not in FDP yet */
+	void *tcg_tramp;    /* back_tramp.c's */
 
 	struct segment seg[6];
 	uint8_t cpl;  /* 3 in virtual-8086 mode, 0 in real mode */

@@ -4,8 +4,8 @@
 #include <stdio.h>
 #include <Zydis/Zydis.h>
 
-static unsigned disas(ZydisMachineMode mode, const uint8_t *bytes, size_t len, uint64_t ip,
-	char *buf, size_t cap)
+static unsigned disas(
+	ZydisMachineMode mode, const uint8_t *bytes, size_t len, uint64_t ip, char *buf, size_t cap)
 {
 	ZydisDisassembledInstruction d;
 

@@ -11,6 +11,7 @@
 
 #include "fpu.h"
 #include "mem.h"
+#include "sse.h"
 #include "mmu.h"
 #include "tcg.h"
 
@@ -218,6 +219,7 @@ enum cpu_exit cpu_run(struct cpu *cpu, uint64_t limit)
 	}
 	e = run(cpu, limit);
 	fpu_park(cpu->fpu);
+	sse_park(cpu);
 	cpu->catch_ = outer;
 	return e;
 }

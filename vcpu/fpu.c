@@ -245,7 +245,8 @@ void fpu_esc(struct cpu *cpu, const struct insn *in)
 		cpu_raise(cpu, EXCP_UD);
 	if ((row->flags & ROW_SSE3) && !(cpu->isa & ISA_SSE3))
 		cpu_raise(cpu, EXCP_UD);
-	if (__builtin_expect(f->sw & SW_ES, 0) && !(row->flags & ROW_NOWAIT) && fpu_wait_pending(cpu))
+	if (__builtin_expect(f->sw & SW_ES, 0) && !(row->flags & ROW_NOWAIT) &&
+		fpu_wait_pending(cpu))
 		return;
 	op.cpu = cpu;
 	op.f = f;

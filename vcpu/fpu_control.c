@@ -378,6 +378,7 @@ void fpu_fxsave(struct cpu *cpu, const struct insn *in)
 	regs_pack(f, b + 32, 16);
 	/* MXCSR and its mask (24..31) are zero without SSE. */
 	if (fx_has_xmm(cpu)) {
+		sse_park(cpu);
 		put32(b + 24, cpu->mxcsr);
 		put32(b + 28, sse_mxcsr_mask(cpu));
 		memcpy(b + FXSAVE_X87, cpu->xmm, sizeof(cpu->xmm));
@@ -395,6 +396,7 @@ void fpu_fxrstor(struct cpu *cpu, const struct insn *in)
 	seg_read_bytes(cpu, in->seg, ea, b, sizeof(b));
 	if (fx_has_xmm(cpu)) {
 		sse_check_mxcsr(cpu, get32(b + 24));
+		sse_park(cpu);
 		cpu->mxcsr = get32(b + 24);
 		memcpy(cpu->xmm, b + FXSAVE_X87, sizeof(cpu->xmm));
 	}

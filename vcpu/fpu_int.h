@@ -102,7 +102,7 @@ struct f80 fpu_fetch(struct fpu_op *op, enum fpu_fmt fmt); /* flags in env: DE *
 void fpu_op_load(struct fpu_op *op);			   /* FLD, FILD, FBLD; arg: format */
 void fpu_op_store(struct fpu_op *op);			   /* FST, FIST; arg: format */
 void fpu_op_store_pop(struct fpu_op *op);		   /* FSTP, FISTP, FBSTP */
-void fpu_op_fisttp(struct fpu_op *op);		   /* arg: format */
+void fpu_op_fisttp(struct fpu_op *op);			   /* arg: format */
 void fpu_op_fld_st(struct fpu_op *op);
 void fpu_op_fst_st(struct fpu_op *op); /* arg: pop; 2: FSTP1 */
 void fpu_op_const(struct fpu_op *op);  /* rm: which */

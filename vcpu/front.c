@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "log.h"
+#include "sse.h"
 
 #define R(name) .emit = front_##name
 #define ALU(n, OP, a, b, c, d, e, g)                   \
@@ -258,7 +259,7 @@ static enum verdict translate_one(struct front *f, const struct insn *in)
 	if (b->straddles)
 		front_op(f, IR_PAGE2, 0, IR_NONE, IR_NONE, IR_NONE);
 	mark = b->n_ops;
-	if (rule->emit && rule->emit(f, in, rule)) {
+	if (rule->emit ? rule->emit(f, in, rule) : sse_desc(in) && front_sse(f, in)) {
 		must(b->n_ops - mark < MAX_OPS_PER_INSN);
 		for (unsigned i = mark; i < b->n_ops; i++)
 			f->n_edges += (ir_props(&b->op[i]) & IRO_EDGE) != 0;

@@ -103,6 +103,8 @@ RULE(leave);
 /* front_fpu.c */
 RULE(fpu);
 RULE(fwait);
+/* front_sse.c */
+bool front_sse(struct front *f, const struct insn *in);
 /* front_flow.c */
 RULE(jcc);
 RULE(loop);

@@ -97,10 +97,10 @@ unsigned ir_regs_read(const struct ir_op *op)
 
 	switch (op->op) {
 	case IR_CALLI:
-	case IR_SSE:
 	case IR_STEP: return REGS_ALL;
 	case IR_INSN:
 	case IR_FPUGATE:
+	case IR_SSEGATE:
 	case IR_CLC:
 	case IR_STC:
 	case IR_CMC:
@@ -132,11 +132,11 @@ unsigned ir_regs_written(const struct ir_op *op)
 {
 	switch (op->op) {
 	case IR_CALLI:
-	case IR_SSE:
 	case IR_STEP: return REGS_ALL;
 	case IR_INSN:
 	case IR_FPUGATE:
 	case IR_FPU:
+	case IR_SSEGATE:
 	case IR_HOST:
 	case IR_JMP:
 	case IR_JMPR:
@@ -326,7 +326,7 @@ struct shape {
 
 static const struct shape shapes[IR_N_OPS] = {
 	[IR_INSN] = { 0, NONE, NONE, NONE },
-	[IR_HOST] = { 15, 0, VALUE | NONE, VALUE | NONE },
+	[IR_HOST] = { 31, 0, VALUE | NONE, VALUE | NONE },
 	[IR_MOV] = { 7, VALUE | MEM, VALUE | MEM | IMM, NONE },
 	[IR_MOVZX] = { 6, VALUE, 0, NONE },
 	[IR_MOVSX] = { 6, VALUE, 0, NONE },
@@ -379,7 +379,8 @@ static const struct shape shapes[IR_N_OPS] = {
 	[IR_CALLI] = { 0, NONE, NONE, NONE },
 	[IR_FPUGATE] = { 0, NONE, NONE, NONE },
 	[IR_FPU] = { 14, NONE, MEM | NONE, NONE },
-	[IR_SSE] = { 0, NONE, NONE, NONE },
+	[IR_SSEGATE] = { 0, NONE, NONE, NONE },
+	[IR_SSE] = { 31, REG | NONE, MEM | NONE, NONE },
 	[IR_JCC] = { 0, NONE, NONE, NONE },
 	[IR_JZR] = { 0, NONE, NONE, NONE },
 	[IR_JNZR] = { 0, NONE, NONE, NONE },

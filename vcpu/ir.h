@@ -146,8 +146,10 @@ enum ir_reg {
 	/* An x87 instruction that touches no guest register and no flags; a: IR_MEM or IR_NONE.   \
 	 * The interpreter's handler does it where the back end cannot. */                         \
 	X(FPU, 0, 0, 0, 0)                                                                         \
-	/* An SSE instruction: as CALLI. */                                                        \
-	X(SSE, IRF_ALL, IRF_ALL, IRF_ALL, IRO_EXIT)                                                \
+	/* The same for one of SSE: SSEGATE, IR_HOST, SSE. No flags; dst: the guest register that  \
+	 * it writes, or IR_NONE. */                                                               \
+	X(SSEGATE, 0, 0, 0, IRO_EXIT)                                                              \
+	X(SSE, 0, 0, 0, 0)                                                                         \
 	/* If cond, goes on at guest address imm, else with the next op. */                        \
 	X(JCC, 0, 0, 0, IRO_EDGE)                                                                  \
 	/* If ECX is 0 (JZR; JNZR: is not), goes on at imm. */                                     \

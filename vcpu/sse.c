@@ -384,8 +384,10 @@ static uint32_t tiny(const uint8_t *insn, const struct sse_desc *d, struct frame
 
 static void run_fp(struct cpu *cpu, const uint8_t *insn, const struct sse_desc *d, struct frame *f)
 {
-	uint32_t mxcsr = sse_host_mxcsr(cpu->mxcsr), flags = 0;
+	uint32_t mxcsr, flags = 0;
 
+	sse_park(cpu);
+	mxcsr = sse_host_mxcsr(cpu->mxcsr);
 	f->mxcsr = mxcsr;
 	if (unlikely(!(cpu->mxcsr & MXCSR_UM)))
 		flags = tiny(insn, d, *f, mxcsr);
@@ -393,6 +395,7 @@ static void run_fp(struct cpu *cpu, const uint8_t *insn, const struct sse_desc *
 	flags |= f->mxcsr & MXCSR_FLAGS;
 	if (flags)
 		fp_raise(cpu, flags);
+	sse_go_live(cpu);
 }
 
 void sse_exec(struct cpu *cpu, const struct insn *in)
@@ -463,6 +466,7 @@ void sse_exec_xx_fp(struct cpu *cpu, const struct insn *in)
 	uint32_t mxcsr[2], flags;
 	const void *rm;
 
+	sse_park(cpu);
 	if (unlikely(!(cpu->mxcsr & MXCSR_UM))) {
 		sse_exec(cpu, in);
 		return;
@@ -478,6 +482,7 @@ void sse_exec_xx_fp(struct cpu *cpu, const struct insn *in)
 	if (unlikely(flags & ~(cpu->mxcsr & cpu->mxcsr >> MXCSR_MASK_SHIFT)))
 		fp_raise(cpu, flags);
 	cpu->xmm[in->reg] = reg;
+	sse_go_live(cpu);
 }
 
 bool sse_host_has(uint32_t isa)

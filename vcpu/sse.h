@@ -138,6 +138,18 @@ static inline void sse_check_mxcsr(struct cpu *cpu, uint32_t mxcsr)
 }
 
 void sse_reset(struct cpu *cpu);
+/*
+ * For translated code MXCSR is the guest's, while all exceptions are masked: then flags gather in
+ * the host's. sse_go_live() has it so, if that may be; sse_park() brings it home: before cpu->mxcsr
+ * is read or written, and before C code computes in floating point.
+ */
+void sse_go_live(struct cpu *cpu);
+void sse_park_now(struct cpu *cpu);
+static inline void sse_park(struct cpu *cpu)
+{
+	if (__builtin_expect(cpu->mxcsr_live, 0))
+		sse_park_now(cpu);
+}
 /* Does the host have the instructions for these ISA_* bits? */
 bool sse_host_has(uint32_t isa);
 

@@ -13,8 +13,32 @@
 #include "ops.h"
 #include "sse.h"
 
+void sse_go_live(struct cpu *cpu)
+{
+#if SSE_HOST
+	if (!cpu->tcg || (cpu->mxcsr & MXCSR_MASKS) != MXCSR_MASKS)
+		return;
+	__asm__ volatile("ldmxcsr %0" : : "m"(cpu->mxcsr));
+	cpu->mxcsr_live = 1;
+#else
+	(void)cpu;
+#endif
+}
+
+void sse_park_now(struct cpu *cpu)
+{
+#if SSE_HOST
+	static const uint32_t ours = MXCSR_RESET;
+
+	__asm__ volatile("stmxcsr %0" : "=m"(cpu->mxcsr));
+	__asm__ volatile("ldmxcsr %0" : : "m"(ours));
+#endif
+	cpu->mxcsr_live = 0;
+}
+
 void sse_reset(struct cpu *cpu)
 {
+	sse_park(cpu);
 	memset(cpu->xmm, 0, sizeof(cpu->xmm));
 	cpu->mxcsr = MXCSR_RESET;
 }
@@ -196,12 +220,14 @@ void sse_ldmxcsr(struct cpu *cpu, const struct insn *in)
 	control_enter(cpu);
 	v = seg_read32(cpu, in->seg, insn_ea(cpu, in));
 	sse_check_mxcsr(cpu, v);
+	sse_park(cpu);
 	cpu->mxcsr = v;
 }
 
 void sse_stmxcsr(struct cpu *cpu, const struct insn *in)
 {
 	control_enter(cpu);
+	sse_park(cpu);
 	seg_write32(cpu, in->seg, insn_ea(cpu, in), cpu->mxcsr);
 }
 

@@ -3,6 +3,7 @@
 # check-symbols.sh LIBRARY...: the machine is a pure function of its initial state and the log. Fails when an object of one of the
 # static libraries refers to a symbol that would let the host in: clocks, random numbers, the environment, files, threads, and
 # qsort (whose order of equal elements is the C library's). A process's main and its ring code are not in these libraries.
+# tcg_dump.c may open perf's map: it tells a developer where code lies, and tells the machine nothing.
 # With --self-test, first shows that a forbidden symbol is found.
 
 clocks="clock_gettime clock_getres gettimeofday time times clock ftime timespec_get nanosleep clock_nanosleep usleep sleep
@@ -20,6 +21,7 @@ list=$(printf '%s\n' $clocks $random $host $files $order)
 check() # LIBRARY: prints offenders, fails if there are any
 {
 	nm -A -u "$1" 2>/dev/null | awk -v list="$list" '
+		/tcg_dump\.c\.o: *U (fopen|fopen64|getpid)(@.*)?$/ { next }
 		BEGIN { n = split(list, a, "\n"); for (i = 1; i <= n; i++) bad[a[i]] = 1 }
 		{ sym = $NF; sub(/@.*/, "", sym); if (sym in bad) { print $1 " refers to " sym; found = 1 } }
 		END { exit found ? 1 : 0 }'

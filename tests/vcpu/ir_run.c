@@ -399,10 +399,11 @@ static bool do_op(struct run *s, const struct ir_op *op)
 	case IR_CLC: define(s, CC_CF, 0); break;
 	case IR_STC: define(s, CC_CF, CC_CF); break;
 	case IR_CMC: define(s, CC_CF, (uint16_t)~s->cc_use); break;
-	case IR_FPUGATE: return do_fpu(s, op);
-	case IR_FPU: s->fpu_done = false; break;
-	case IR_CALLI:
-	case IR_SSE: return do_handler(s, op);
+	case IR_FPUGATE:
+	case IR_SSEGATE: return do_fpu(s, op);
+	case IR_FPU:
+	case IR_SSE: s->fpu_done = false; break;
+	case IR_CALLI: return do_handler(s, op);
 	case IR_JCC: return !cond_holds(s, op) || go(s, op->imm);
 	case IR_JZR: return gpr[R_ECX] || go(s, op->imm);
 	case IR_JNZR: return !gpr[R_ECX] || go(s, op->imm);

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Rules for SSE: what the host may do with its own instruction (docs/sse.md). */
+#include "front_int.h"
+#include "sse.h"
+
+static bool kind_is(unsigned o, unsigned kind)
+{
+	return (o & S_KIND) == kind;
+}
+
+/* Operands in XMM registers, general registers and memory, and no effect besides. */
+static bool is_regular(const struct sse_desc *d, const struct insn *in)
+{
+	if (!SSE_HOST || (d->flags & ~(unsigned)(S_A | S_FP | S_MO | S_RO | S_LD)))
+		return false;
+	if (kind_is(d->reg, S_M) || kind_is(d->rm, S_M) || (!d->reg && d->ext < 0))
+		return false;
+	if (!kind_is(d->reg, S_X) && !kind_is(d->rm, S_X))
+		return false;
+	return !in->mem || (d->mem && !(d->mem & (d->mem - 1)) && d->mem <= 16);
+}
+
+bool front_sse(struct front *f, const struct insn *in)
+{
+	const struct sse_desc *d = sse_desc(in);
+	unsigned dst = IR_NONE, size = in->mem ? d->mem : 4;
+	bool write;
+
+	if (!is_regular(d, in))
+		return false;
+	write = in->mem && (d->rm & S_W); /* none reads memory and writes it */
+	front_op(f, IR_SSEGATE, 0, IR_NONE, IR_NONE, IR_NONE);
+	if (in->mem && !front_host(f, in, size, write))
+		return false;
+	if (kind_is(d->reg, S_G) && (d->reg & S_W))
+		dst = in->reg;
+	else if (!in->mem && kind_is(d->rm, S_G) && (d->rm & S_W))
+		dst = in->rm;
+	front_op(f, IR_SSE, size, dst, in->mem ? IR_MEM : IR_NONE, IR_NONE);
+	return true;
+}
