@@ -63,9 +63,9 @@ static void args_end(struct back *k, const struct args *s)
 static void load_tmp(struct back *k, unsigned size, unsigned r)
 {
 	if (r == IR_MEM && size < 4)
-		x_rm(&k->a, 4, X_0F | (size == 1 ? 0xb6 : 0xb7), H_TMP, x_m(H_PTR, 0));
+		x_rm(&k->a, 4, X_0F | (size == 1 ? 0xb6 : 0xb7), H_TMP, k->h);
 	else
-		x_mov_r_rm(&k->a, r == IR_MEM ? 4 : size == 1 ? 1 : 4, H_TMP, operand(r));
+		x_mov_r_rm(&k->a, r == IR_MEM ? 4 : size == 1 ? 1 : 4, H_TMP, operand(k, r));
 }
 
 /* Keeps H_TMP in a new cell, which is none of `also`. No flags. */
@@ -113,11 +113,11 @@ static void alu_plain(struct back *k, const struct args *s)
 	enum x_alu code = alu_code(k->op->op);
 
 	if (s->b == IR_IMM)
-		x_alu_rm_i(&k->a, s->size, code, operand(s->dst), k->op->imm);
+		x_alu_rm_i(&k->a, s->size, code, operand(k, s->dst), k->op->imm);
 	else if (s->b == IR_MEM)
-		x_alu_r_rm(&k->a, s->size, code, back_reg(s->dst), operand(IR_MEM));
+		x_alu_r_rm(&k->a, s->size, code, back_reg(s->dst), operand(k, IR_MEM));
 	else
-		x_alu_rm_r(&k->a, s->size, code, operand(s->dst), back_reg(s->b));
+		x_alu_rm_r(&k->a, s->size, code, operand(k, s->dst), back_reg(s->b));
 }
 
 static unsigned recipe_loc(unsigned r)
@@ -147,7 +147,7 @@ static void alu_logic(struct back *k, const struct args *s)
 		x_alu_rm_i(a, s->size, alu_code(k->op->op), x_r(H_TMP), k->op->imm);
 	else
 		x_alu_rm_r(a, s->size, alu_code(k->op->op), x_r(H_TMP), back_reg(s->b));
-	x_mov_rm_r(a, s->size, operand(s->dst), H_TMP);
+	x_mov_rm_r(a, s->size, operand(k, s->dst), H_TMP);
 	x_mov_rm_r(a, 4, slot_mem(slot), H_TMP);
 	rcp_set(k, RCP_LOGIC, s->size, RCP_SLOT(slot), RCP_NO, RCP_NO, 0, IRF_ALL & ~IRF_A);
 }
@@ -167,7 +167,7 @@ static void alu_sum(struct back *k, const struct args *s)
 	}
 	if (s->b == IR_MEM) {
 		load_tmp(k, s->size, IR_MEM);
-		x_alu_rm_r(a, s->size, code, operand(s->dst), H_TMP);
+		x_alu_rm_r(a, s->size, code, operand(k, s->dst), H_TMP);
 		loc_b = RCP_SLOT(keep_tmp(k, 0));
 	} else {
 		if (s->b != IR_IMM &&
@@ -186,7 +186,7 @@ static void alu_sum(struct back *k, const struct args *s)
 				x_alu_rm_i(a, s->size, code, x_r(H_TMP), k->op->imm);
 			else
 				x_alu_rm_r(a, s->size, code, x_r(H_TMP), back_reg(s->b));
-			x_mov_rm_r(a, s->size, operand(s->dst), H_TMP);
+			x_mov_rm_r(a, s->size, operand(k, s->dst), H_TMP);
 			loc_a = RCP_SLOT(keep_tmp(k, slots));
 		}
 	}
@@ -258,16 +258,16 @@ void emit_cmp(struct back *k)
 		loc[i] = RCP_SLOT(slot);
 	}
 	if (s.b == IR_IMM && test)
-		x_test_rm_i(a, s.size, operand(s.a), op->imm);
+		x_test_rm_i(a, s.size, operand(k, s.a), op->imm);
 	else if (s.b == IR_IMM)
-		x_alu_rm_i(a, s.size, X_CMP, operand(s.a), op->imm);
+		x_alu_rm_i(a, s.size, X_CMP, operand(k, s.a), op->imm);
 	else if (test)
-		x_test_rm_r(a, s.size, operand(s.a == IR_MEM ? s.a : s.b),
+		x_test_rm_r(a, s.size, operand(k, s.a == IR_MEM ? s.a : s.b),
 			back_reg(s.a == IR_MEM ? s.b : s.a));
 	else if (s.a == IR_MEM)
-		x_alu_rm_r(a, s.size, X_CMP, operand(IR_MEM), back_reg(s.b));
+		x_alu_rm_r(a, s.size, X_CMP, operand(k, IR_MEM), back_reg(s.b));
 	else
-		x_alu_r_rm(a, s.size, X_CMP, back_reg(s.a), operand(s.b));
+		x_alu_r_rm(a, s.size, X_CMP, back_reg(s.a), operand(k, s.b));
 	rcp_set(k, test ? RCP_TEST : RCP_CMP, s.size, loc[0], loc[1], RCP_NO, op->imm,
 		test ? IRF_ALL & ~IRF_A : IRF_ALL);
 	args_end(k, &s);
@@ -305,10 +305,10 @@ void emit_unary(struct back *k)
 	if (!not &&s.keep && !is_guest(s.dst)) {
 		load_tmp(k, s.size, s.dst);
 		unary_op(k, s.size, x_r(H_TMP));
-		x_mov_rm_r(a, s.size, operand(s.dst), H_TMP);
+		x_mov_rm_r(a, s.size, operand(k, s.dst), H_TMP);
 		loc = RCP_SLOT(keep_tmp(k, 0));
 	} else {
-		unary_op(k, s.size, operand(s.dst));
+		unary_op(k, s.size, operand(k, s.dst));
 	}
 	args_end(k, &s);
 	if (not )
@@ -393,7 +393,7 @@ static void shift_quiet(struct back *k)
 		x_shiftx(&k->a, code[op->op - IR_SHL], back_reg(op->dst), back_reg(op->dst), X_RCX);
 		return;
 	}
-	shift_op(k, &s, operand(s.dst));
+	shift_op(k, &s, operand(k, s.dst));
 	args_end(k, &s);
 	k->host_valid = 0;
 }
@@ -436,9 +436,9 @@ static void shift_by_cl(struct back *k)
 	if (!is_guest(s.dst)) {
 		load_tmp(k, s.size, s.dst);
 		shift_op(k, &s, x_r(H_TMP));
-		x_mov_rm_r(a, s.size, operand(s.dst), H_TMP);
+		x_mov_rm_r(a, s.size, operand(k, s.dst), H_TMP);
 	} else {
-		shift_op(k, &s, operand(s.dst));
+		shift_op(k, &s, operand(k, s.dst));
 	}
 	if (op->op == IR_ROL || op->op == IR_ROR) {
 		unsigned slot = slot_alloc(k, 1u << slot_b);
@@ -486,11 +486,11 @@ void emit_shift(struct back *k)
 	if (!is_guest(s.dst)) {
 		load_tmp(k, s.size, s.dst);
 		shift_op(k, &s, x_r(H_TMP));
-		x_mov_rm_r(a, s.size, operand(s.dst), H_TMP);
+		x_mov_rm_r(a, s.size, operand(k, s.dst), H_TMP);
 		if (rotate)
 			x_mov_rm_r(a, 4, slot_mem(slot_a), H_TMP);
 	} else {
-		shift_op(k, &s, operand(s.dst));
+		shift_op(k, &s, operand(k, s.dst));
 		if (rotate)
 			loc_a = op->dst;
 	}
@@ -509,7 +509,7 @@ void emit_mul(struct back *k)
 	struct xasm *a = &k->a;
 
 	if (op->op != IR_IMUL) {
-		x_rm(a, 4, 0xf7, op->op == IR_MULX ? 4 : 5, operand(op->a));
+		x_rm(a, 4, 0xf7, op->op == IR_MULX ? 4 : 5, operand(k, op->a));
 		rcp_set(k, op->op == IR_MULX ? RCP_MULX : RCP_IMULX, 4, IR_EAX, IR_EDX, RCP_NO, 0,
 			IRF_CO);
 		return;
@@ -527,10 +527,10 @@ void emit_mul(struct back *k)
 	if (op->b == IR_IMM) {
 		bool small = (uint32_t)(int8_t)op->imm == op->imm;
 
-		x_rm(a, op->size, small ? 0x6b : 0x69, back_reg(op->dst), operand(op->a));
+		x_rm(a, op->size, small ? 0x6b : 0x69, back_reg(op->dst), operand(k, op->a));
 		x_imm(a, small ? 1 : op->size, op->imm);
 	} else {
-		x_rm(a, op->size, X_0F | 0xaf, back_reg(op->dst), operand(op->b));
+		x_rm(a, op->size, X_0F | 0xaf, back_reg(op->dst), operand(k, op->b));
 	}
 	rcp_set(k, RCP_IMUL, op->size, loc_a, loc_b, RCP_NO, op->imm, IRF_CO);
 }
@@ -546,7 +546,7 @@ void emit_div(struct back *k)
 	struct xasm *a = &k->a;
 	struct cold *c;
 
-	x_mov_r_rm(a, 4, H_TMP, operand(op->a));
+	x_mov_r_rm(a, 4, H_TMP, operand(k, op->a));
 	if (op->op == IR_DIV) {
 		x_alu_rm_r(a, 4, X_CMP, x_r(X_RDX), H_TMP);
 		c = cold_add(k, COLD_STEP, x_jcc(a, X_AE));
@@ -578,10 +578,10 @@ static void bit_op(struct back *k)
 	struct xasm *a = &k->a;
 
 	if (op->b == IR_IMM) {
-		x_rm(a, op->size, X_0F | 0xba, digit, operand(op->a));
+		x_rm(a, op->size, X_0F | 0xba, digit, operand(k, op->a));
 		x_u8(a, op->imm & (op->size * 8u - 1));
 	} else {
-		x_rm(a, op->size, X_0F | 0x83 | digit << 3, back_reg(op->b), operand(op->a));
+		x_rm(a, op->size, X_0F | 0x83 | digit << 3, back_reg(op->b), operand(k, op->a));
 	}
 }
 
@@ -599,7 +599,7 @@ static void scan_op(struct back *k)
 		keep_operand(k, &s, op->a, slot);
 		loc = RCP_SLOT(slot);
 	}
-	x_rm(a, 4, X_0F | (op->op == IR_BSF ? 0xbc : 0xbd), H_TMP, operand(op->a));
+	x_rm(a, 4, X_0F | (op->op == IR_BSF ? 0xbc : 0xbd), H_TMP, operand(k, op->a));
 	x_rm(a, 4, X_0F | 0x40 | X_NE, back_reg(op->dst), x_r(H_TMP));
 	rcp_set(k, RCP_LOGIC, 4, loc, RCP_NO, RCP_NO, 0, IRF_Z);
 }
@@ -653,7 +653,7 @@ void emit_setcc(struct back *k)
 	flags_to_host(k, ir_cond_flags(op->cond));
 	rcp_clobber(k, op->dst);
 	s = args_begin(k, false);
-	x_rm(&k->a, 1, X_0F | 0x90 | op->cond, 0, operand(s.dst));
+	x_rm(&k->a, 1, X_0F | 0x90 | op->cond, 0, operand(k, s.dst));
 	args_end(k, &s);
 }
 
@@ -663,5 +663,5 @@ void emit_cmov(struct back *k)
 
 	flags_to_host(k, ir_cond_flags(op->cond));
 	rcp_clobber(k, op->dst);
-	x_rm(&k->a, op->size, X_0F | 0x40 | op->cond, back_reg(op->dst), operand(op->a));
+	x_rm(&k->a, op->size, X_0F | 0x40 | op->cond, back_reg(op->dst), operand(k, op->a));
 }

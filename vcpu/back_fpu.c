@@ -100,7 +100,7 @@ void emit_fpu(struct back *k)
 
 	if (in->id != INSN_1_9B) { /* FWAIT */
 		if (in->mem) {
-			x_rm(a, 4, in->imm2 & 0xff, in->reg, operand(IR_MEM));
+			x_rm(a, 4, in->imm2 & 0xff, in->reg, operand(k, IR_MEM));
 		} else {
 			x_u8(a, in->imm2);
 			x_u8(a, in->modrm);

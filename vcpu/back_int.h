@@ -69,6 +69,7 @@ struct back {
 	void *(*alloc)(void *opaque, size_t len);
 	void *opaque;
 	const struct ir_op *op; /* in work */
+	struct xrm h;		/* where IR_MEM is */
 
 	/* The flags at this point (tb.h): how to compute them; which of the host's flags are the
 	 * guest's; whether cpu->fl_c is CF. */
@@ -168,6 +169,6 @@ struct cold *cold_add(struct back *k, unsigned kind, uint8_t *jump);
 /* The exit to the interpreter at the present instruction. */
 uint32_t exit_id(struct back *k);
 /* As x_rm's operand: a register, or IR_MEM. */
-struct xrm operand(unsigned r);
+struct xrm operand(const struct back *k, unsigned r);
 
 #endif

@@ -85,7 +85,7 @@ void emit_sse(struct back *k)
 	else if (d->reg & S_R)
 		movaps_load(a, X_XMM0, in->reg);
 	if (in->mem) {
-		rm = operand(IR_MEM);
+		rm = operand(k, IR_MEM);
 	} else if (!is_xmm(d->rm)) {
 		rm = x_r(back_reg(in->rm));
 	} else {

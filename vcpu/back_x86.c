@@ -32,9 +32,9 @@ unsigned back_reg(unsigned r)
 	return host_reg[r];
 }
 
-struct xrm operand(unsigned r)
+struct xrm operand(const struct back *k, unsigned r)
 {
-	return r == IR_MEM ? x_m(H_PTR, 0) : x_r(back_reg(r));
+	return r == IR_MEM ? k->h : x_r(back_reg(r));
 }
 
 struct cold *cold_add(struct back *k, unsigned kind, uint8_t *jump)
@@ -164,6 +164,7 @@ static void emit_host(struct back *k)
 	}
 	c->id = id;
 	c->back = a->p;
+	k->h = x_m(H_PTR, 0);
 	k->host_valid = 0;
 }
 
@@ -235,13 +236,13 @@ static void emit_mov(struct back *k)
 		if (o.dst != IR_MEM && o.size == 4)
 			x_mov_r_i(a, back_reg(o.dst), o.imm);
 		else
-			x_mov_rm_i(a, o.size, operand(o.dst), o.imm);
+			x_mov_rm_i(a, o.size, operand(k, o.dst), o.imm);
 	} else if ((o.dst == IR_T0 || o.dst == IR_T1) && o.size < 4) {
-		x_rm(a, 4, X_0F | (o.size == 1 ? 0xb6 : 0xb7), back_reg(o.dst), operand(o.a));
+		x_rm(a, 4, X_0F | (o.size == 1 ? 0xb6 : 0xb7), back_reg(o.dst), operand(k, o.a));
 	} else if (o.dst == IR_MEM) {
-		x_mov_rm_r(a, o.size, operand(IR_MEM), back_reg(o.a));
+		x_mov_rm_r(a, o.size, operand(k, IR_MEM), back_reg(o.a));
 	} else {
-		x_mov_r_rm(a, o.size, back_reg(o.dst), operand(o.a));
+		x_mov_r_rm(a, o.size, back_reg(o.dst), operand(k, o.a));
 	}
 	if (pair != IR_NONE)
 		x_rm(a, 1, 0x86, pair, x_r(X_AH + pair));
@@ -260,7 +261,7 @@ static void emit_movx(struct back *k)
 		x_rm(a, 1, 0x86, whole_reg(src), x_r(X_AH + whole_reg(src)));
 		src = whole_reg(src);
 	}
-	x_rm(a, op->size, X_0F | opcode, back_reg(op->dst), operand(src));
+	x_rm(a, op->size, X_0F | opcode, back_reg(op->dst), operand(k, src));
 	if (swap)
 		x_rm(a, 1, 0x86, src, x_r(X_AH + src));
 }
@@ -312,7 +313,7 @@ static void emit_xchg(struct back *k)
 
 	rcp_clobber(k, op->dst);
 	rcp_clobber(k, op->a);
-	x_rm(&k->a, op->size, op->size == 1 ? 0x86 : 0x87, back_reg(op->a), operand(op->dst));
+	x_rm(&k->a, op->size, op->size == 1 ? 0x86 : 0x87, back_reg(op->a), operand(k, op->dst));
 }
 
 static void emit_cdq(struct back *k)
@@ -454,7 +455,7 @@ static void emit_jump_reg(struct back *k)
 
 	store_desc(k);
 	k->exit = NULL;
-	x_mov_r_rm(a, 4, H_PTR, operand(op->a));
+	x_mov_r_rm(a, 4, H_PTR, operand(k, op->a));
 	x_mov_r_rm(a, 4, H_TMP, x_r(H_PTR));
 	x_alu_rm_i(a, 4, X_AND, x_r(H_TMP), (1u << JUMP_CACHE_BITS) - 1);
 	x_shift_i(a, 4, X_SHL, x_r(H_TMP), 4);
