@@ -10,7 +10,7 @@ set -eu
 what=${1:-all}
 build="gcc make meson ninja-build pkg-config nasm acpica-tools protobuf-c-compiler
     libprotobuf-c-dev libevent-dev zlib1g-dev libjson-c-dev libcmocka-dev libseccomp-dev
-    libzydis-dev git ca-certificates"
+    libzydis-dev libzstd-dev git ca-certificates"
 demo="cpio xz-utils python3 dpkg seabios"
 tests="clang clang-format libclang-rt-14-dev gcc-multilib libquadmath0 spin mandoc socat"
 
