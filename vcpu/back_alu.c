@@ -45,6 +45,8 @@ static struct args args_begin(struct back *k, bool saves)
 		return s;
 	if (!saves && !needs_rex(s.dst) && !needs_rex(s.a) && !needs_rex(s.b))
 		return s;
+	if (s.dst == IR_MEM || s.a == IR_MEM || s.b == IR_MEM)
+		mem_touch(k);
 	s.swapped = whole_reg(hi);
 	s.dst = swap_name(s.dst, s.swapped);
 	s.a = swap_name(s.a, s.swapped);

@@ -54,11 +54,17 @@ static unsigned slot_bit(unsigned loc)
 	return 0;
 }
 
+unsigned rcp_slots(const struct back *k)
+{
+	return slot_bit(k->rcp.a) | slot_bit(k->rcp.b) | slot_bit(k->rcp.c);
+}
+
 unsigned slot_alloc(const struct back *k, unsigned also)
 {
-	unsigned used = slot_bit(k->rcp.a) | slot_bit(k->rcp.b) | slot_bit(k->rcp.c) | also;
+	unsigned slot = (unsigned)__builtin_ctz(~(rcp_slots(k) | k->insn_slots | also));
 
-	return (unsigned)__builtin_ctz(~used);
+	must(slot < RCP_N_SLOTS);
+	return slot;
 }
 
 static bool loc_is_in(unsigned loc, unsigned reg)

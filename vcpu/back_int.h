@@ -10,7 +10,7 @@
 
 /* Host registers of the guest's and of ours: tb.h */
 #define H_ESP	 X_R12
-#define H_TLB	 X_R13
+#define H_MEM	 X_R13 /* cpu->tcg_base */
 #define H_CPU	 X_R14
 #define H_BUDGET X_R15
 #define H_PTR	 X_R8 /* h */
@@ -50,12 +50,22 @@ struct cold {
 	uint8_t *back;	/* where it returns to */
 	const struct ir_op *op;
 	uint32_t id; /* exit or recipe */
-	enum { COLD_HOST, COLD_STEP, COLD_SHIFT, COLD_CARRY, COLD_INDIRECT, COLD_FPU } kind;
+	enum {
+		COLD_HOST,
+		COLD_STEP,
+		COLD_SHIFT,
+		COLD_CARRY,
+		COLD_INDIRECT,
+		COLD_FPU,
+		COLD_FAULT
+	} kind;
 	struct fpu_note note; /* as it was there */
 	bool fpu_mem, cell;   /* COLD_FPU */
+	unsigned fault;	      /* COLD_FAULT: index */
 	bool is_cc;	      /* COLD_SHIFT: cpu->cc has them already */
 };
-#define MAX_COLD 256
+#define MAX_COLD  256
+#define MAX_FAULT 256
 
 /* Of each of an edge's two stubs. */
 #define BACK_STUB_LEN 13
@@ -85,6 +95,13 @@ struct back {
 	bool sse_gated;
 
 	struct tb_exit *exit; /* of the present instruction and recipe, or NULL */
+	/* Memory by a window; the accesses so far; cells that the recipe of the instruction's start
+	 * needs. */
+	bool window;
+	unsigned n_faults;
+	unsigned insn_slots;
+	struct tb_fault fault[MAX_FAULT];
+
 	struct cold cold[MAX_COLD];
 	unsigned n_cold;
 	bool too_big;
@@ -130,6 +147,8 @@ void rcp_set(struct back *k, enum recipe_op op, unsigned size, unsigned a, unsig
 void rcp_clobber(struct back *k, unsigned r);
 /* A cell that the present recipe does not use, nor is one of `also` (a set of bits). */
 unsigned slot_alloc(const struct back *k, unsigned also);
+/* The cells that it uses. */
+unsigned rcp_slots(const struct back *k);
 /* The flags of `mask` are in the host's flags afterwards. */
 void flags_to_host(struct back *k, unsigned mask);
 /* cpu->cc has all flags afterwards, and the recipe is RCP_CC. The host's flags are lost. */
@@ -170,5 +189,8 @@ struct cold *cold_add(struct back *k, unsigned kind, uint8_t *jump);
 uint32_t exit_id(struct back *k);
 /* As x_rm's operand: a register, or IR_MEM. */
 struct xrm operand(const struct back *k, unsigned r);
+/* Registers that are about to be used otherwise, for an access by IR_MEM: if it faults by a window,
+ * it does so now. No flags. */
+void mem_touch(struct back *k);
 
 #endif

@@ -71,7 +71,7 @@ static void make_enter(struct xasm *a)
 	stack_add(a, -8);
 	x_mov_r_rm(a, 8, H_CPU, x_r(X_RDI));
 	x_mov_r_rm(a, 8, H_TMP, x_r(X_RSI));
-	x_mov_r_rm(a, 8, H_TLB, CPU_MEM(run_tlb));
+	x_mov_r_rm(a, 8, H_MEM, CPU_MEM(tcg_base));
 	x_mov_r_rm(a, 8, H_BUDGET, CPU_MEM(tcg_left));
 	reload(a);
 	x_rm(a, 4, 0xff, 4, x_r(H_TMP));
@@ -192,6 +192,11 @@ void back_enter(struct cpu *cpu, const struct tcache_mem *mem, const struct tb *
 	} enter = { .code = mem->rx + back_tramp(cpu)->enter };
 
 	enter.fn(cpu, mem->rx + tb->entry);
+}
+
+uint32_t back_exit(const struct cpu *cpu)
+{
+	return back_tramp(cpu)->exit;
 }
 
 /* ---- links ---- */

@@ -8,6 +8,7 @@
 
 #include "log.h"
 #include "sse.h"
+#include "window.h"
 
 static const uint8_t host_reg[] = {
 	[IR_EAX] = X_RAX,
@@ -103,12 +104,14 @@ static void load_address(struct xasm *a, const struct ir_op *op, unsigned dst)
 }
 
 /* FS and GS have a base, the others none. */
-static void add_base(struct xasm *a, const struct ir_op *op)
+static bool has_base(const struct ir_op *op)
 {
-	if (op->seg == SEG_FS)
-		x_alu_r_rm(a, 4, X_ADD, H_PTR, CPU_MEM(seg[SEG_FS].base));
-	else if (op->seg == SEG_GS)
-		x_alu_r_rm(a, 4, X_ADD, H_PTR, CPU_MEM(seg[SEG_GS].base));
+	return op->seg == SEG_FS || op->seg == SEG_GS;
+}
+
+static struct xrm base_of(const struct ir_op *op)
+{
+	return op->seg == SEG_FS ? CPU_MEM(seg[SEG_FS].base) : CPU_MEM(seg[SEG_GS].base);
 }
 
 /* Low address bits that are 0 if an access is aligned, as far as the fast tables leave room. */
@@ -117,12 +120,34 @@ static unsigned align_bits(unsigned size)
 	return size >= 8 ? 3 : size == 4 ? 2 : size - 1;
 }
 
+static bool wants_aligned(const struct back *k)
+{
+	const struct ir_op *op = k->op;
+
+	return op[1].op == IR_SSE && (sse_desc(&k->ir->insn[op->insn])->flags & S_A);
+}
+
+/* H_PTR -= the entry at index H_TMP of the table; H_TMP is lost. */
+static void sub_entry(struct back *k, const struct ir_op *op)
+{
+	int32_t table = op->dst ? TLB_WRITE_OFF : 0;
+	struct xasm *a = &k->a;
+
+	if (!k->window) {
+		x_alu_r_rm(a, 8, X_SUB, H_PTR, x_mi(H_MEM, H_TMP, 3, table));
+		return;
+	}
+	x_shift_i(a, 8, X_SHL, x_r(H_TMP), 3);
+	x_alu_r_rm(a, 8, X_ADD, H_TMP, CPU_MEM(run_tlb));
+	x_alu_r_rm(a, 8, X_SUB, H_PTR, x_m(H_TMP, table));
+}
+
 /*
  * The entry of the fast table is what to take off the linear address to get the host's: that
  * borrows exactly if the entry is valid (mem.h). The index has the page below and the low bits of
  * the address above: there are no valid entries for addresses that are not aligned.
  */
-static void emit_host(struct back *k)
+static void host_by_table(struct back *k)
 {
 	const struct ir_op *op = k->op;
 	struct xasm *a = &k->a;
@@ -137,8 +162,9 @@ static void emit_host(struct back *k)
 	load_address(a, op, H_PTR);
 	if (op[1].op == IR_FPU)
 		x_mov_rm_r(a, 4, fpu_cell(!k->note.cell), H_PTR);
-	add_base(a, op);
-	if (op[1].op == IR_SSE && (sse_desc(&k->ir->insn[op->insn])->flags & S_A)) {
+	if (has_base(op))
+		x_alu_r_rm(a, 4, X_ADD, H_PTR, base_of(op));
+	if (wants_aligned(k)) {
 		/* #GP(0), before all else */
 		x_test_rm_i(a, 1, x_r(H_PTR), 15);
 		c = cold_add(k, COLD_STEP, x_jcc(a, X_NE));
@@ -154,7 +180,7 @@ static void emit_host(struct back *k)
 			x_shift_i(a, 4, X_ROR, x_r(H_TMP), low);
 	}
 	x_shift_i(a, 4, X_SHR, x_r(H_TMP), 12 - low);
-	x_alu_r_rm(a, 8, X_SUB, H_PTR, x_mi(H_TLB, H_TMP, 3, op->dst ? TLB_WRITE_OFF : 0));
+	sub_entry(k, op);
 	c = cold_add(k, COLD_HOST, x_jcc(a, X_AE));
 	if (!c)
 		return;
@@ -183,7 +209,7 @@ static void cold_host(struct back *k, const struct cold *c)
 		cross = x_jcc(a, X_A);
 		x_mov_r_rm(a, 4, H_TMP, x_r(H_PTR));
 		x_shift_i(a, 4, X_SHR, x_r(H_TMP), 12);
-		x_alu_r_rm(a, 8, X_SUB, H_PTR, x_mi(H_TLB, H_TMP, 3, op->dst ? TLB_WRITE_OFF : 0));
+		sub_entry(k, op);
 		at = x_jcc(a, X_B);
 		x_to(a, at, c->back);
 		x_here(a, cross);
@@ -208,6 +234,117 @@ static void cold_host(struct back *k, const struct cold *c)
 	leave(k, c->id | TCG_EXIT_STEP);
 }
 
+/* ---- memory by a window ---- */
+
+/* Does the instruction use AH..BH? They may change places with AL..BL while it accesses memory. */
+static bool insn_uses_hi(const struct back *k)
+{
+	const struct ir_op *end = k->ir->op + k->ir->n_ops;
+
+	for (const struct ir_op *op = k->op + 1; op < end && op->op != IR_INSN; op++)
+		if (is_hi_byte(op->dst) || is_hi_byte(op->a) || is_hi_byte(op->b))
+			return true;
+	return false;
+}
+
+/* The host's sum of 64 bits is the guest's of 32, but for what the guards catch: registers have 32
+ * bits, and displacements are not much below 0. */
+#define WINDOW_DISP_MIN (-(1 << 24))
+
+static bool is_direct(const struct back *k)
+{
+	const struct ir_op *op = k->op;
+
+	if (op->b != IR_NONE || has_base(op) || op[1].op == IR_FPU)
+		return false;
+	if (op->a == IR_NONE)
+		return (int32_t)op->imm >= 0;
+	return op->a <= IR_EDI && (int32_t)op->imm >= WINDOW_DISP_MIN && !insn_uses_hi(k);
+}
+
+/* No flags change, and nothing is checked: the host does it, at the access itself. */
+static void host_by_window(struct back *k)
+{
+	const struct ir_op *op = k->op;
+	struct xasm *a = &k->a;
+	struct tb_fault *f = &k->fault[k->n_faults];
+	uint32_t id = exit_id(k);
+	struct cold *c;
+
+	if (k->n_faults == MAX_FAULT) {
+		k->too_big = true;
+		return;
+	}
+	k->insn_slots |= rcp_slots(k);
+	*f = (struct tb_fault){ .from = (uint32_t)(a->p - k->mem->rw),
+		.id = id,
+		.size = op->size,
+		.write = op->dst,
+		.aligned = wants_aligned(k) };
+	if (k->note.any) {
+		c = cold_add(k, COLD_FAULT, NULL);
+		if (!c)
+			return;
+		c->id = id;
+		c->fault = k->n_faults;
+	}
+	k->n_faults++;
+	if (is_direct(k)) {
+		k->h = x_m(H_MEM, (int32_t)op->imm);
+		if (op->a != IR_NONE)
+			k->h = x_mi(H_MEM, back_reg(op->a), 0, (int32_t)op->imm);
+		return;
+	}
+	load_address(a, op, H_PTR);
+	if (op[1].op == IR_FPU)
+		x_mov_rm_r(a, 4, fpu_cell(!k->note.cell), H_PTR);
+	if (has_base(op)) {
+		x_mov_r_rm(a, 4, H_TMP, base_of(op));
+		x_lea(a, 4, H_PTR, x_mi(H_PTR, H_TMP, 0, 0));
+	}
+	k->h = x_mi(H_MEM, H_PTR, 0, 0);
+}
+
+void mem_touch(struct back *k)
+{
+	const struct tb_fault *f = &k->fault[k->n_faults - 1];
+	struct xasm *a = &k->a;
+
+	if (k->h.base != H_MEM)
+		return;
+	if (f->size == 1)
+		x_rm(a, 4, X_0F | 0xb6, H_TMP, k->h);
+	else
+		x_mov_r_rm(a, f->size, H_TMP, k->h);
+	if (f->write)
+		x_mov_rm_r(a, f->size, k->h, H_TMP);
+}
+
+/* A shift by 0, a comparison whose flags nobody wants: no op is left, but the access is. */
+static bool is_used(const struct back *k)
+{
+	const struct ir_op *end = k->ir->op + k->ir->n_ops;
+
+	for (const struct ir_op *op = k->op + 1; op < end; op++) {
+		if (op->op == IR_INSN || op->op == IR_HOST)
+			return false;
+		if (op->dst == IR_MEM || op->a == IR_MEM || op->b == IR_MEM)
+			return true;
+	}
+	return false;
+}
+
+static void emit_host(struct back *k)
+{
+	if (!k->window || window_site_is_slow(k->cpu, k->ir->insn_eip[k->op->insn])) {
+		host_by_table(k);
+		return;
+	}
+	host_by_window(k);
+	if (!k->too_big && !is_used(k))
+		mem_touch(k);
+}
+
 /* ---- moves ---- */
 
 static bool swap_needed(const struct ir_op *op)
@@ -226,6 +363,8 @@ static void emit_mov(struct back *k)
 	rcp_clobber(k, o.dst);
 	if (swap_needed(&o)) {
 		pair = whole_reg(is_hi_byte(o.dst) ? o.dst : o.a);
+		if (o.dst == IR_MEM || o.a == IR_MEM)
+			mem_touch(k);
 		x_rm(a, 1, 0x86, pair, x_r(X_AH + pair));
 		if (is_hi_byte(o.dst))
 			o.dst = (uint8_t)pair;
@@ -501,6 +640,11 @@ static void cold_emit(struct back *k, const struct cold *c)
 		x_to(a, at, c->back);
 		break;
 	case COLD_FPU: cold_fpu(k, c); break;
+	case COLD_FAULT:
+		k->fault[c->fault].stub = (uint32_t)(a->p - k->mem->rw);
+		fpu_note_emit(k, &c->note);
+		leave(k, c->id | TCG_EXIT_STEP);
+		break;
 	case COLD_INDIRECT:
 		x_here(a, c->jump);
 		x_mov_rm_r(a, 4, CPU_MEM(tcg_target), H_PTR);
@@ -514,7 +658,7 @@ static void cold_emit(struct back *k, const struct cold *c)
 static void emit_op(struct back *k)
 {
 	switch ((enum ir_opcode)k->op->op) {
-	case IR_INSN: break;
+	case IR_INSN: k->insn_slots = 0; break;
 	case IR_PAGE2: emit_page2(k); break;
 	case IR_HOST: emit_host(k); break;
 	case IR_MOV: emit_mov(k); break;
@@ -640,6 +784,18 @@ static void emit_block(struct back *k)
 	leave(k, meta_off(k, tb) | TCG_EXIT_HEAD);
 }
 
+static bool take_faults(struct back *k)
+{
+	size_t len = k->n_faults * sizeof(k->fault[0]);
+
+	k->tb->fault = k->alloc(k->opaque, len);
+	if (!k->tb->fault)
+		return false;
+	memcpy(k->tb->fault, k->fault, len);
+	k->tb->n_faults = (uint16_t)k->n_faults;
+	return true;
+}
+
 size_t back_emit(struct cpu *cpu, const struct tcache_mem *mem, const struct ir_block *ir,
 	struct tb *tb, uint32_t at, size_t len, void *(*alloc)(void *opaque, size_t len),
 	void *opaque)
@@ -647,7 +803,7 @@ size_t back_emit(struct cpu *cpu, const struct tcache_mem *mem, const struct ir_
 	static struct back k; /* large */
 	size_t used;
 
-	memset(&k, 0, offsetof(struct back, cold));
+	memset(&k, 0, offsetof(struct back, fault));
 	k.n_cold = 0;
 	k.too_big = false;
 	k.a = (struct xasm){ mem->rw + at, mem->rw + at, mem->rw + at + len, false };
@@ -658,6 +814,7 @@ size_t back_emit(struct cpu *cpu, const struct tcache_mem *mem, const struct ir_
 	k.alloc = alloc;
 	k.opaque = opaque;
 	k.bmi2 = host_has_bmi2();
+	k.window = tb->key & KEY_WINDOW;
 	k.rcp = (struct recipe){ .op = RCP_ENTRY, .a = RCP_NO, .b = RCP_NO, .c = RCP_NO };
 	tb->n_edges = tb->n_exits = 0;
 	tb->entry_regs = 0;
@@ -667,6 +824,8 @@ size_t back_emit(struct cpu *cpu, const struct tcache_mem *mem, const struct ir_
 		return 1;
 	if (k.a.overflow)
 		return 0;
+	if (k.n_faults && !take_faults(&k))
+		return 1;
 	tb->entry_flags = k.entry_used;
 	tb->code = at;
 	used = (size_t)(k.a.p - k.a.start);

@@ -216,6 +216,7 @@ struct cpu {
 	uint64_t run_limit;   /* engine.c: cpu_run()'s limit, or the local APIC timer's deadline if
 				 that is earlier */
 	/* Set by the engine before it runs code, valid while nothing marked E_SYNC has run: */
+	void *tcg_base;	   /* what translated code finds memory by: run_tlb, or a window */
 	uint64_t *run_tlb; /* of the CPL: table for reads, then table for writes (mem.h) */
 	uint8_t run_key;   /* KEY_*, icache.h */
 	uint64_t warp_ns;

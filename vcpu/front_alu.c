@@ -99,9 +99,15 @@ static bool bit_string(struct front *f, const struct insn *in, const struct fron
 	front_op(f, IR_BTADDR, 4, IR_T0, base, in->reg);
 	front_host_at(f, IR_T0, in->disp, 4, keep);
 	front_op(f, IR_MOV, 4, IR_T1, IR_MEM, IR_NONE);
-	front_op(f, r->op, 4, keep ? IR_T1 : IR_NONE, IR_T1, in->reg);
-	if (keep)
-		front_op(f, IR_MOV, 4, IR_MEM, IR_T1, IR_NONE);
+	if (!keep) {
+		front_op(f, IR_BT, 4, IR_NONE, IR_T1, in->reg);
+		return true;
+	}
+	/* The flag comes after the store, which may leave. */
+	front_op(f, IR_MOV, 4, IR_T0, IR_T1, IR_NONE);
+	front_op(f, r->op, 4, IR_T1, IR_T1, in->reg);
+	front_op(f, IR_MOV, 4, IR_MEM, IR_T1, IR_NONE);
+	front_op(f, IR_BT, 4, IR_NONE, IR_T0, in->reg);
 	return true;
 }
 

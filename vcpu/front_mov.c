@@ -193,12 +193,17 @@ bool front_push_rm(struct front *f, const struct insn *in, const struct front_ru
 	return true;
 }
 
-/* ESP first: what is popped into it stays. */
+/* What is popped into ESP stays. */
 static void pop_to(struct front *f, unsigned size, unsigned reg)
 {
+	bool whole = reg == IR_ESP && size == 4, part = reg == IR_ESP && size == 2;
+
 	front_host_at(f, IR_ESP, 0, size, false);
-	front_add(f, IR_ESP, IR_ESP, size);
-	front_op(f, IR_MOV, size, reg, IR_MEM, IR_NONE);
+	front_op(f, IR_MOV, size, part ? IR_T0 : reg, IR_MEM, IR_NONE);
+	if (!whole)
+		front_add(f, IR_ESP, IR_ESP, size);
+	if (part)
+		front_op(f, IR_MOV, size, IR_ESP, IR_T0, IR_NONE);
 }
 
 bool front_pop_r(struct front *f, const struct insn *in, const struct front_rule *r)
@@ -233,7 +238,8 @@ bool front_leave(struct front *f, const struct insn *in, const struct front_rule
 	unsigned size = in->opsize;
 
 	front_host_at(f, IR_EBP, 0, size, false);
+	front_op(f, IR_MOV, size, IR_T0, IR_MEM, IR_NONE);
 	front_add(f, IR_ESP, IR_EBP, size);
-	front_op(f, IR_MOV, size, IR_EBP, IR_MEM, IR_NONE);
+	front_op(f, IR_MOV, size, IR_EBP, IR_T0, IR_NONE);
 	return true;
 }

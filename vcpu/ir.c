@@ -450,6 +450,7 @@ struct state {
 	unsigned temps;	       /* defined */
 	const struct ir_op *h; /* the HOST whose pointer is valid */
 	bool changed;	       /* something that the guest sees has changed */
+	bool stored;	       /* the same, flags apart */
 };
 
 static unsigned mem_size(const struct ir_op *op)
@@ -473,11 +474,15 @@ static const char *check_order(struct state *s, const struct ir_op *op)
 		return "no pointer of that size";
 	if (op->dst == IR_MEM && !s->h->dst)
 		return "write through a pointer for reads";
+	if (mem && s->stored)
+		return "memory after a change";
 	s->temps |= wr & ~REGS_GUEST;
 	if (props & IRO_EXIT)
 		s->h = op->op == IR_HOST ? op : NULL;
 	if (wr & REGS_GUEST || op->dst == IR_MEM || ir_defs(op))
 		s->changed = true;
+	if (wr & REGS_GUEST || op->dst == IR_MEM)
+		s->stored = true;
 	return NULL;
 }
 

@@ -13,9 +13,12 @@
  * leave.
  *
  * Ops that may leave the block (IRO_EXIT) go on in the interpreter *at the start of their guest
- * instruction*. So, within an instruction, no guest register and no guest memory changes before
- * the last such op (IR_JCC and IR_JZR apart, which leave after it); IR_ST to the first of two
- * addresses does not exist: who writes to memory does it after all IR_HOSTs.
+ * instruction*. So may each access by IR_MEM (where the host's memory management checks it, it is
+ * the access that finds out; docs/translator.md, "Windows"). So, within an instruction, no guest
+ * register and no guest memory changes before the last such op (IR_JCC and IR_JZR apart, which
+ * leave after it), and after a change there is no access: who writes to memory does it after all
+ * IR_HOSTs and all reads. Flags may be redefined between a read and a write, but what is in
+ * cpu->fl_c, and what the recipe of the instruction's start needs, is left alone until then.
  */
 #ifndef DEJAVM_IR_H
 #define DEJAVM_IR_H

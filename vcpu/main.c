@@ -24,6 +24,7 @@
 #include "tcache.h"
 #include "tcg.h"
 #include "trace.h"
+#include "window.h"
 
 #define SLICE_DEFAULT 50000
 
@@ -201,6 +202,16 @@ static void on_control(void *opaque, const Dejavm__Control *msg)
 		_exit(0);
 }
 
+/* Without them it is slower, and nothing else. */
+static void setup_windows(struct vcpu *v)
+{
+	const struct proc_segment *ram = proc_segment(&v->proc, "ram");
+	int r = ram ? window_init(v->cpu, ram->fd, WINDOW_AUTO) : -ENOENT;
+
+	if (r < 0)
+		log_info("no windows on guest memory: %s", strerror(-r));
+}
+
 static void setup_engine(struct vcpu *v, const Dejavm__MachineConfig *mc)
 {
 	const Dejavm__EngineConfig *e = mc->accel;
@@ -227,6 +238,8 @@ static void setup_engine(struct vcpu *v, const Dejavm__MachineConfig *mc)
 		proc_fatal(&v->proc, "cannot start the translator: %s", strerror(-r));
 	if (v->cpu->tcg && trace_match(&tp_stats))
 		signal(SIGUSR1, on_usr1);
+	if (v->cpu->tcg && !c.check && !(e && e->no_window))
+		setup_windows(v);
 }
 
 static void setup(struct vcpu *v)

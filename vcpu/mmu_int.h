@@ -4,6 +4,7 @@
 #define DEJAVM_MMU_INT_H
 
 #include "mmu.h"
+#include "window.h"
 
 /*
  * A translation of a page, as the guest can notice it. It is valid while gen is the present
@@ -67,6 +68,9 @@ struct mmu_priv {
 	uint64_t apic_base;
 	bool align_check;
 	mmu_write_fn *observer;
+	/* window.h; NULL: there are none */
+	struct windows *windows;
+	struct window *window[2]; /* [user] */
 };
 
 #define RMAP_MANY 0xffffffffu

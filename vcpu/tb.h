@@ -4,8 +4,8 @@
  * share. docs/translator.md has the picture.
  *
  * Registers while translated code runs: guest EAX ECX EDX EBX EBP ESI EDI in their 64-bit
- * namesakes (upper halves 0), ESP in r12; r13 = cpu->run_tlb, r14 = cpu, r15 = budget; r8-r11 are
- * free, rsp is the host's stack.
+ * namesakes (upper halves 0), ESP in r12; r13 = cpu->tcg_base (run_tlb, or a window's base), r14 =
+ * cpu, r15 = budget; r8-r11 are free, rsp is the host's stack.
  *
  * Budget: when a block is entered, its whole number of instructions has been taken off r15, and
  * r15 >= 0. So, before instruction k of a block of n, icount = tcg_end - r15 - (n - k).
@@ -104,9 +104,23 @@ struct tb_edge {
 #define TB_MAX_EDGES IR_MAX_EDGES
 #define TB_MAX_EXITS (2 * IR_MAX_INSNS)
 
+/*
+ * Where a host's fault in translated code comes from: an access of a guest instruction by a window
+ * (window.h).
+ */
+struct tb_fault {
+	uint32_t from; /* offset in the code cache; up to the next one's */
+	uint32_t id;   /* struct tb_exit of the instruction, as in tcg_exit */
+	uint32_t stub; /* offset of the code that leaves to the interpreter; 0: back_exit() */
+	uint8_t size;  /* bytes */
+	bool write;    /* of the whole instruction: read-modify-write counts as a write */
+	bool aligned;  /* #GP(0) comes first if it is not to 16 bytes */
+};
+
 /* key: KEY_* of icache.h, and: */
 #define KEY_FS_BIG 0x10u /* FS: limit 4 GiB - 1, readable and writable: only its base is added */
 #define KEY_GS_BIG 0x20u
+#define KEY_WINDOW 0x40u /* memory is accessed by a window: r13 is its base */
 
 struct tb {
 	uint32_t eip, len; /* guest code: one piece of one page */
@@ -125,9 +139,10 @@ struct tb {
 	uint32_t code, code_len;  /* offset of the block's code in the cache, bytes */
 	uint32_t entry, indirect; /* entry points: from edges; from the jump cache (takes the
 				     count off itself) */
-	uint16_t n_edges, n_exits;
+	uint16_t n_edges, n_exits, n_faults;
 	struct tb_edge *edge;			       /* [n_edges] */
 	struct tb_exit *exit;			       /* [n_exits] */
+	struct tb_fault *fault;			       /* [n_faults], by offset */
 	struct insn *insn;			       /* [n_insns] */
 	uint32_t *insn_eip;			       /* [n_insns + 1] */
 	struct tb_edge *in;			       /* edges that lead here */
@@ -192,6 +207,10 @@ void back_set_page2(const struct tcache_mem *mem, struct tb *tb, uint32_t gen);
  * from the exit, unless it is TCG_EXIT_DONE.
  */
 void back_enter(struct cpu *cpu, const struct tcache_mem *mem, const struct tb *tb);
+
+/* Offset of the code that leaves, when cpu->tcg_exit is set and the guest's registers are in the
+ * host's. */
+uint32_t back_exit(const struct cpu *cpu);
 
 /* ---- called by translated code (tcg.c) ---- */
 /*

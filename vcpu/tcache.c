@@ -27,6 +27,8 @@ struct region {
 	uint32_t meta_start, meta_end;
 	uint32_t meta_low, meta_high; /* blocks grow up from the start, recipes down from the end */
 	struct tb_own *first;
+	struct tb_own **by_code; /* all of them, in the order of their code */
+	uint32_t n;
 };
 
 /* What a block is to us. */
@@ -39,7 +41,8 @@ struct tb_own {
 struct tcache_priv {
 	struct tcache pub; /* first */
 	struct cpu *cpu;
-	size_t code_len, meta_len;
+	size_t code_len, meta_len, by_code_len;
+	struct tb_own **by_code; /* the regions' */
 	struct region region[TCACHE_REGIONS];
 	unsigned current;
 	struct tb_own *making; /* between tcache_begin() and tcache_end() */
@@ -107,7 +110,10 @@ static bool map_memory(struct tcache_priv *tc)
 	close(fd);
 	m->meta = map_or_null(tc->meta_len, PROT_READ | PROT_WRITE,
 		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
-	return m->rw && m->rx && m->meta;
+	tc->by_code_len = tc->code_len / CODE_ALIGN * sizeof(*tc->by_code);
+	tc->by_code = map_or_null(tc->by_code_len, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
+	return m->rw && m->rx && m->meta && tc->by_code;
 }
 
 static void region_reset(struct region *r)
@@ -116,6 +122,7 @@ static void region_reset(struct region *r)
 	r->meta_low = r->meta_start;
 	r->meta_high = r->meta_end;
 	r->first = NULL;
+	r->n = 0;
 }
 
 static void regions_init(struct tcache_priv *tc)
@@ -126,6 +133,7 @@ static void regions_init(struct tcache_priv *tc)
 		struct region *r = &tc->region[i];
 
 		r->meta = tc->pub.mem.meta;
+		r->by_code = tc->by_code + i * code / CODE_ALIGN;
 		r->code_start = (uint32_t)(i * code);
 		r->code_end = (uint32_t)((i + 1) * code);
 		r->meta_start = (uint32_t)(i * meta);
@@ -177,6 +185,8 @@ void tcache_free(struct tcache *pub)
 		munmap((void *)(uintptr_t)pub->mem.rx, tc->code_len);
 	if (pub->mem.meta)
 		munmap(pub->mem.meta, tc->meta_len);
+	if (tc->by_code)
+		munmap(tc->by_code, tc->by_code_len);
 	back_free(tc->cpu);
 	free(tc->cpu->jump_cache);
 	tc->cpu->jump_cache = NULL;
@@ -464,6 +474,30 @@ struct tb *tcache_find(struct tcache *pub, uint32_t page, uint32_t eip, unsigned
 	return tb;
 }
 
+struct tb *tcache_at(const struct tcache *pub, uintptr_t pc)
+{
+	const struct tcache_priv *tc = priv(pub);
+	uint64_t off = pc - (uintptr_t)pub->mem.rx;
+	const struct region *r;
+	uint32_t low = 0, high;
+	struct tb *tb;
+
+	if (off >= tc->code_len)
+		return NULL;
+	r = &tc->region[off / (tc->code_len / TCACHE_REGIONS)];
+	high = r->n;
+	while (high - low > 1) {
+		uint32_t mid = low + (high - low) / 2;
+
+		if (r->by_code[mid]->tb.code <= off)
+			low = mid;
+		else
+			high = mid;
+	}
+	tb = high ? &r->by_code[low]->tb : NULL;
+	return tb && off - tb->code < tb->code_len ? tb : NULL;
+}
+
 static void *take(struct region *r, size_t len)
 {
 	void *p = r->meta + r->meta_low;
@@ -497,7 +531,8 @@ static unsigned count_edges(const struct ir_block *ir)
 #define MAX_META                                                                      \
 	(sizeof(struct tb_own) + IR_MAX_INSNS * (sizeof(struct insn) + 4) +           \
 		TB_MAX_EDGES * (sizeof(struct tb_edge) + 2 * sizeof(struct recipe)) + \
-		TB_MAX_EXITS * (sizeof(struct tb_exit) + sizeof(struct recipe)) + 256)
+		TB_MAX_EXITS * (sizeof(struct tb_exit) + sizeof(struct recipe)) +     \
+		2 * IR_MAX_INSNS * sizeof(struct tb_fault) + 256)
 
 /* Starts anew after a flush. */
 static void reset_all(struct tcache_priv *tc)
@@ -563,6 +598,7 @@ void tcache_end(struct tcache *pub, struct tb *tb)
 		r->code_used = r->code_end;
 	o->region_next = r->first;
 	r->first = o;
+	r->by_code[r->n++] = o;
 	tb->hash_next = *hash;
 	*hash = tb;
 	if (tb->page < RAM_PAGES) {

@@ -35,6 +35,9 @@ void tcache_free(struct tcache *tc);
 /* The block at guest address eip, whose code lies in `page` (CODE_PAGE_*); NULL: there is none. */
 struct tb *tcache_find(struct tcache *tc, uint32_t page, uint32_t eip, unsigned key);
 
+/* The block whose code is executed at host address pc, dead or alive; NULL: none. */
+struct tb *tcache_at(const struct tcache *tc, uintptr_t pc);
+
 /*
  * Making a block, only while none executes: tcache_begin() gives one with room for ir's
  * instructions, exits and edges, and *ret_at, *ret_len of code; then tcache_end() enters it, or

@@ -16,6 +16,7 @@
 #include "mem.h"
 #include "mmu.h"
 #include "tcg_int.h"
+#include "window.h"
 
 /* ---- modes ---- */
 
@@ -380,14 +381,42 @@ static uint64_t next_end(struct cpu *cpu)
 	return end - cpu->icount > n ? cpu->icount + n : end;
 }
 
+/* Says how much the run that has ended was worth to its window. */
+static void end_run(struct cpu *cpu)
+{
+	struct tcg *t = cpu->tcg;
+
+	if (t->counting)
+		window_ran(
+			cpu, t->key & KEY_USER, t->key & KEY_WINDOW, cpu->icount - t->run_icount);
+	t->counting = false;
+}
+
+static void begin_run(struct cpu *cpu)
+{
+	struct tcg *t = cpu->tcg;
+	bool user = cpu->run_key & KEY_USER;
+
+	end_run(cpu);
+	t->counting = true;
+	t->run_icount = cpu->icount;
+	t->key = key_now(cpu);
+	t->leave = false;
+	cpu->tcg_base = cpu->run_tlb;
+	if (user && window_wanted(cpu, user)) {
+		t->key |= KEY_WINDOW;
+		cpu->tcg_base = window_base(cpu, user);
+		window_activate(cpu);
+	}
+}
+
 bool tcg_run(struct cpu *cpu)
 {
 	struct tcg *t = cpu->tcg;
 
 	if (!mode_is_translatable(cpu))
 		return false;
-	t->key = key_now(cpu);
-	t->leave = false;
+	begin_run(cpu);
 	while (!must_look(cpu)) {
 		uint64_t end = next_end(cpu);
 		struct tb *tb = find(cpu);
@@ -420,6 +449,7 @@ bool tcg_run(struct cpu *cpu)
 		cpu->tcg_end = end;
 		run_block(cpu, tb);
 	}
+	end_run(cpu);
 	return true;
 }
 
@@ -461,6 +491,7 @@ void tcg_free(struct cpu *cpu)
 
 	if (!t)
 		return;
+	window_free(cpu);
 	tcache_free(cpu->tcache);
 	check_free(t->check);
 	if (t->perf)

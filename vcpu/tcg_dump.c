@@ -8,6 +8,7 @@
 
 #include "disas.h"
 #include "tcg_int.h"
+#include "window.h"
 #include "trace.h"
 
 static struct trace_point tp_in = TRACE_POINT("vcpu_tb_in");
@@ -104,6 +105,7 @@ void tcg_stats_print(const struct cpu *cpu, line_fn *line, void *opaque)
 	const struct tcg_stats *s = tcg_stats(cpu);
 	const struct tcache_stats *c = &cpu->tcache->stats;
 	const struct icache_stats *i = &cpu->icache->stats;
+	const struct window_stats *w = window_stats(cpu);
 	const struct {
 		const char *name;
 		uint64_t value;
@@ -131,6 +133,14 @@ void tcg_stats_print(const struct cpu *cpu, line_fn *line, void *opaque)
 		{ "TLB misses", s->host_calls },
 		{ "TLB misses left to the interpreter", s->host_failed },
 		{ "instructions by handlers", s->insn_calls },
+		{ "instructions with a window", w->insns },
+		{ "windows found to pay", w->entered },
+		{ "windows left", w->left },
+		{ "windows cleared", w->clears },
+		{ "faults by windows", w->faults },
+		{ "of these left to the interpreter", w->stepped },
+		{ "pieces mapped", w->maps },
+		{ "their pages", w->pages },
 		{ "interpreter's blocks decoded", i->blocks },
 		{ "writes to pages with code", i->writes_to_code },
 		{ "TLB flushes that void links", i->unlinks },

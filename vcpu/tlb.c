@@ -52,10 +52,25 @@ static void slot_clear(struct mmu_priv *m, uint32_t slot)
 	m->pub.fast[slot + TLB_STRIDE] = 0;
 }
 
+/* The slot's page is not shown by a window any more. */
+static void slot_hide(struct mmu_priv *m, uint32_t slot)
+{
+	if (m->windows)
+		window_drop_page(m->window[slot >> (TLB_STRIDE_SHIFT + 1)], slot & (TLB_PAGES - 1));
+}
+
+static void slot_drop(struct mmu_priv *m, uint32_t slot)
+{
+	slot_clear(m, slot);
+	slot_hide(m, slot);
+}
+
 static void journal_drop(struct mmu_priv *m, bool global)
 {
 	struct journal *j = &m->journal[global];
 
+	if (m->windows)
+		windows_flush(m->windows, global);
 	for (uint32_t i = 0; i < j->n; i++)
 		slot_clear(m, j->slot[i]);
 	m->stats.drops += j->n;
@@ -64,6 +79,8 @@ static void journal_drop(struct mmu_priv *m, bool global)
 
 void tlb_drop_all(struct mmu_priv *m)
 {
+	if (m->windows)
+		windows_drop(m->windows);
 	if (m->journal[0].n + m->journal[1].n > DROP_LIST_MAX) {
 		must(madvise(m->pub.fast, sizeof(m->pub.fast), MADV_DONTNEED) == 0);
 		m->journal[0].n = m->journal[1].n = 0;
@@ -75,6 +92,8 @@ void tlb_drop_all(struct mmu_priv *m)
 
 void tlb_drop_writes(struct mmu_priv *m)
 {
+	if (m->windows)
+		windows_drop(m->windows);
 	for (unsigned g = 0; g < 2; g++)
 		for (uint32_t i = 0; i < m->journal[g].n; i++)
 			m->pub.fast[m->journal[g].slot[i] + TLB_STRIDE] = 0;
@@ -115,23 +134,32 @@ void tlb_drop_writes_to(struct mmu_priv *m, uint32_t ram_page)
 
 	m->rmap[ram_page] = 0;
 	if (r && r != RMAP_MANY) {
-		if (slot_writes_to(m, r - 1, ram_page))
+		if (slot_writes_to(m, r - 1, ram_page)) {
 			m->pub.fast[r - 1 + TLB_STRIDE] = 0;
+			slot_hide(m, r - 1);
+		}
 		return;
 	}
 	if (!r)
 		return;
 	m->stats.rmap_scans++;
-	for (unsigned g = 0; g < 2; g++)
-		for (uint32_t i = 0; i < m->journal[g].n; i++)
-			if (slot_writes_to(m, m->journal[g].slot[i], ram_page))
-				m->pub.fast[m->journal[g].slot[i] + TLB_STRIDE] = 0;
+	for (unsigned g = 0; g < 2; g++) {
+		for (uint32_t i = 0; i < m->journal[g].n; i++) {
+			uint32_t slot = m->journal[g].slot[i];
+
+			if (!slot_writes_to(m, slot, ram_page))
+				continue;
+			m->pub.fast[slot + TLB_STRIDE] = 0;
+			slot_hide(m, slot);
+		}
+	}
 }
 
 void tlb_set(struct mmu_priv *m, uint32_t slot, bool global, const uint8_t *read,
 	const uint8_t *write, uint32_t ram_page)
 {
-	uint64_t *e = &m->pub.fast[slot];
+	uint64_t *e = &m->pub.fast[slot], rd = read ? slot_entry(slot, read) : 0,
+		 wr = write ? slot_entry(slot, write) : 0;
 	struct journal *j = &m->journal[global];
 
 	if (!e[0] && !e[TLB_STRIDE]) {
@@ -141,8 +169,10 @@ void tlb_set(struct mmu_priv *m, uint32_t slot, bool global, const uint8_t *read
 			tlb_drop_all(m);
 		j->slot[j->n++] = slot;
 	}
-	e[0] = read ? slot_entry(slot, read) : 0;
-	e[TLB_STRIDE] = write ? slot_entry(slot, write) : 0;
+	if (unlikely((e[0] && e[0] != rd) || (e[TLB_STRIDE] && e[TLB_STRIDE] != wr)))
+		slot_hide(m, slot);
+	e[0] = rd;
+	e[TLB_STRIDE] = wr;
 	if (write)
 		rmap_note(m, ram_page, slot);
 	m->stats.fills++;
@@ -164,7 +194,7 @@ void xlate_set_data(struct mmu_priv *m, uint32_t lin, bool user, struct xlate x)
 
 	/* A first write found another kind of entry: its slot belongs in the other journal. */
 	if ((at->flags ^ x.flags) & XLATE_GLOBAL)
-		slot_clear(m, tlb_slot(lin, user));
+		slot_drop(m, tlb_slot(lin, user));
 	xlate_set(m, at, lin, x);
 }
 
@@ -197,7 +227,7 @@ static void xlate_drop_page(struct mmu_priv *m, uint32_t page, bool user, enum f
 	}
 	x->gen = 0;
 	m->data[user][page].gen = 0;
-	slot_clear(m, tlb_slot(page << 12, user));
+	slot_drop(m, tlb_slot(page << 12, user));
 }
 
 static bool xlate_is_large(const struct mmu_priv *m, const struct xlate *x)

@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #undef PF_W /* a page fault's, below; not a program header's */
@@ -37,6 +38,7 @@
 #define STATUS_DIFFERS 4
 
 struct machine {
+	int ram_fd; /* of what ram is a mapping of */
 	uint8_t *ram, *rom;
 	uint32_t rom_len;
 	bool done;
@@ -309,13 +311,15 @@ struct setting {
 static int machine_run(struct machine *m, const struct setting *s, const char *engine)
 {
 	memset(m, 0, sizeof(*m));
-	m->ram = aligned_alloc(4096, RAM_LEN);
+	m->ram_fd = memfd_create("ram", MFD_CLOEXEC);
+	if (m->ram_fd < 0 || ftruncate(m->ram_fd, RAM_LEN) < 0)
+		exit(STATUS_BAD);
+	m->ram = mmap(NULL, RAM_LEN, PROT_READ | PROT_WRITE, MAP_SHARED, m->ram_fd, 0);
 	m->rom = aligned_alloc(4096, ROM_MAX);
 	m->cpu = cpu_new(&bus, m, s->model, s->shift);
-	if (!m->ram || !m->rom || !m->cpu)
+	if (m->ram == MAP_FAILED || !m->rom || !m->cpu)
 		exit(STATUS_BAD);
-	memset(m->ram, 0, RAM_LEN);
-	engine_text_set(m->cpu, engine);
+	engine_text_set(m->cpu, m->ram_fd, engine);
 	load(m, s->image);
 	return run(m, s->max, s->slice);
 }
@@ -323,7 +327,8 @@ static int machine_run(struct machine *m, const struct setting *s, const char *e
 static void machine_free(struct machine *m)
 {
 	cpu_free(m->cpu);
-	free(m->ram);
+	munmap(m->ram, RAM_LEN);
+	close(m->ram_fd);
 	free(m->rom);
 }
 

@@ -8,11 +8,14 @@
 
 #include "log.h"
 #include "tcg.h"
+#include "window.h"
 
-/* NULL, "" or "interp": the interpreter. */
-static inline void engine_text_set(struct cpu *cpu, const char *text)
+/* NULL, "" or "interp": the interpreter. ram_fd: what the CPU's memory is a mapping of; -1: no
+ * windows. */
+static inline void engine_text_set(struct cpu *cpu, int ram_fd, const char *text)
 {
 	struct tcg_config c = { .thresh = TCG_THRESH_DEFAULT };
+	enum window_use window = WINDOW_AUTO;
 	char *copy, *save = NULL;
 
 	tcg_free(cpu);
@@ -31,11 +34,17 @@ static inline void engine_text_set(struct cpu *cpu, const char *text)
 			c.one_insn = true;
 		else if (!strcmp(w, "check"))
 			c.check = true;
+		else if (!strcmp(w, "window=off"))
+			window = WINDOW_OFF;
+		else if (!strcmp(w, "window=always"))
+			window = WINDOW_ALWAYS;
 		else
 			must(!strcmp(w, "tcg"));
 	}
 	free(copy);
 	must(tcg_init(cpu, &c) == 0);
+	if (ram_fd >= 0 && !c.check && window != WINDOW_OFF)
+		must(window_init(cpu, ram_fd, window) == 0);
 }
 
 #endif

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "engine_text.h"
 #include "log.h"
@@ -196,7 +197,7 @@ void vm_user(struct vm *vm)
 /* text: NULL or empty, the interpreter; else key=value pairs, as -accel tcg takes them. */
 void vm_set_engine(struct vm *vm, const char *text)
 {
-	engine_text_set(vm->cpu, text);
+	engine_text_set(vm->cpu, vm->ram_fd, text);
 }
 
 struct vm *vm_new(enum vm_mode mode)
@@ -204,8 +205,9 @@ struct vm *vm_new(enum vm_mode mode)
 	struct vm *vm = calloc(1, sizeof(*vm));
 
 	must(vm != NULL);
-	vm->ram =
-		mmap(NULL, VM_RAM_LEN, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	vm->ram_fd = memfd_create("ram", MFD_CLOEXEC);
+	must(vm->ram_fd >= 0 && ftruncate(vm->ram_fd, VM_RAM_LEN) == 0);
+	vm->ram = mmap(NULL, VM_RAM_LEN, PROT_READ | PROT_WRITE, MAP_SHARED, vm->ram_fd, 0);
 	must(vm->ram != MAP_FAILED);
 	vm->cpu = cpu_new(&bus, vm, "dejavm32", 0);
 	must(vm->cpu != NULL);
@@ -226,6 +228,7 @@ void vm_free(struct vm *vm)
 {
 	cpu_free(vm->cpu);
 	munmap(vm->ram, VM_RAM_LEN);
+	close(vm->ram_fd);
 	free(vm);
 }
 

@@ -52,6 +52,7 @@ struct vm_access {
 
 struct vm {
 	struct cpu *cpu;
+	int ram_fd; /* of what ram is a mapping of */
 	uint8_t *ram;
 	struct memmap_page map;
 	uint8_t codemap[VM_RAM_LEN / 4096 / 8];

@@ -10,17 +10,20 @@
 
 #include "gen.h"
 #include "tcg.h"
+#include "window.h"
 
 #define N_INSNS 4000
 
 static const char *const engines[] = { "tcg,thresh=0", "tcg,thresh=0,budget=7", "tcg,thresh=2",
-	"tcg,thresh=0,one-insn-per-tb=on", "tcg,thresh=0,budget=100" };
+	"tcg,thresh=0,one-insn-per-tb=on", "tcg,thresh=0,budget=100", "tcg,thresh=0,window=always",
+	"tcg,thresh=0,budget=7,window=always" };
+#define N_ENGINES (sizeof(engines) / sizeof(engines[0]))
 static const unsigned slices[] = { 100000, 1000, 50, 3, 100000 };
 
 /* A seed that once told the engines apart stays here. */
 static const uint64_t past[] = { 0 };
 
-static uint64_t total, translated;
+static uint64_t total, translated, by_window;
 
 static int run_case(uint64_t seed, const char *engine)
 {
@@ -30,15 +33,16 @@ static int run_case(uint64_t seed, const char *engine)
 	int r;
 
 	vm_set_engine(a, NULL);
-	vm_set_engine(b, engine ? engine : engines[seed % 5]);
+	vm_set_engine(b, engine ? engine : engines[seed % N_ENGINES]);
 	gen_build(&g, a, seed);
 	gen_run(a, N_INSNS, 100000);
 	gen_build(&g, b, seed);
-	gen_run(b, N_INSNS, slices[seed / 5 % 5]);
+	gen_run(b, N_INSNS, slices[seed / N_ENGINES % 5]);
 	total += a->cpu->icount;
 	translated += tcg_stats(b->cpu)->insns;
+	by_window += window_stats(b->cpu)->insns;
 	snprintf(what, sizeof(what), "case %llu, interpreter and %s", (unsigned long long)seed,
-		engine ? engine : engines[seed % 5]);
+		engine ? engine : engines[seed % N_ENGINES]);
 	r = gen_compare(what, a, b);
 	vm_free(a);
 	vm_free(b);
@@ -56,9 +60,10 @@ int main(int argc, char **argv)
 		failed += run_case(past[i], engine);
 	for (uint64_t c = first; c < first + n; c++)
 		failed += run_case(c, engine);
-	printf("%llu cases, %llu instructions, %llu of them translated, %d differ\n",
+	printf("%llu cases, %llu instructions, %llu of them translated, %llu with a window, %d "
+	       "differ\n",
 		(unsigned long long)n, (unsigned long long)total, (unsigned long long)translated,
-		failed);
+		(unsigned long long)by_window, failed);
 	/* Most of them got somewhere, and by translated code. */
 	return failed || total < n * 200 || translated < total / 4;
 }
