@@ -94,6 +94,14 @@ struct back {
 	struct cold *gate; /* of the x87 or SSE instruction in work */
 	bool sse_gated;
 
+	/* Jumps to instructions behind. */
+	struct {
+		uint8_t *jump;
+		uint8_t insn;
+		bool sse_gated; /* as it was there */
+	} join[IR_MAX_INSNS];
+	unsigned n_joins;
+
 	struct tb_exit *exit; /* of the present instruction and recipe, or NULL */
 	/* Memory by a window; the accesses so far; cells that the recipe of the instruction's start
 	 * needs. */

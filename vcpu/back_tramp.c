@@ -279,10 +279,10 @@ void back_link(struct cpu *cpu, const struct tcache_mem *mem, struct tb_edge *e,
 		x_to(&a, at, stub + BACK_STUB_LEN);
 	}
 	x_alu_rm_i(&a, 8, X_SUB, x_r(H_BUDGET), (uint32_t)(to->n_insns - e->refund));
-	at = x_jcc(&a, X_S);
-	x_to(&a, at, stub);
-	at = x_jmp(&a);
+	at = x_jcc(&a, X_NS);
 	x_to(&a, at, mem->rw + to->entry);
+	at = x_jmp(&a);
+	x_to(&a, at, stub);
 	must(!x_overflowed(&a));
 }
 

@@ -542,24 +542,74 @@ static struct tb_edge *edge_new(struct back *k, uint32_t target)
 	return e;
 }
 
+/* Goes on within the block: what is skipped does not count. */
+static void emit_jcc_join(struct back *k)
+{
+	const struct ir_op *op = k->op;
+	int32_t skipped = op->join - (op->insn + 1);
+	struct xasm *a = &k->a;
+
+	if (!skipped)
+		return;
+	flags_to_host(k, ir_cond_flags(op->cond));
+	x_lea(a, 8, H_BUDGET, x_m(H_BUDGET, skipped));
+	k->join[k->n_joins].jump = x_jcc(a, op->cond);
+	k->join[k->n_joins].insn = op->join;
+	k->join[k->n_joins++].sse_gated = k->sse_gated;
+	x_lea(a, 8, H_BUDGET, x_m(H_BUDGET, -skipped));
+}
+
+/* Whatever is known here has to be true on all ways. Of the flags, nothing is asked. */
+static void emit_insn(struct back *k)
+{
+	bool any = false;
+
+	k->insn_slots = 0;
+	for (unsigned i = 0; i < k->n_joins; i++)
+		any |= k->join[i].insn == k->op->insn;
+	if (!any)
+		return;
+	fpu_note_flush(k);
+	for (unsigned i = 0; i < k->n_joins; i++) {
+		if (k->join[i].insn != k->op->insn)
+			continue;
+		x_here(&k->a, k->join[i].jump);
+		k->sse_gated = k->sse_gated && k->join[i].sse_gated;
+	}
+	rcp_set(k, RCP_CC, 0, RCP_NO, RCP_NO, RCP_NO, 0, 0);
+}
+
 static void emit_jcc(struct back *k)
 {
 	const struct ir_op *op = k->op;
+	bool back = op->imm <= k->ir->insn_eip[op->insn];
 	struct xasm *a = &k->a;
 	struct tb_edge *e;
+	unsigned cond;
 	uint8_t *at;
 
+	if (op->join) {
+		emit_jcc_join(k);
+		return;
+	}
 	if (op->op == IR_JCC) {
 		flags_to_host(k, ir_cond_flags(op->cond));
-		at = x_jcc(a, op->cond);
+		cond = op->cond;
 	} else {
 		x_test_rm_r(a, 4, x_r(X_RCX), X_RCX);
 		k->host_valid = 0;
-		at = x_jcc(a, op->op == IR_JZR ? X_E : X_NE);
+		cond = op->op == IR_JZR ? X_E : X_NE;
 	}
+	at = x_jcc(a, back ? cond ^ 1 : cond);
 	e = edge_new(k, op->imm);
-	if (e) /* its displacement is filled in when the edge has its place */
+	if (!e)
+		return;
+	if (back) { /* a loop, mostly */
+		place_edge(k, e);
+		x_here(a, at);
+	} else { /* its displacement is filled in when the edge has its place */
 		e->code = (uint32_t)(at - k->mem->rw);
+	}
 }
 
 /* What follows knows nothing of this block: its flags must be found by cpu->fl_desc. */
@@ -595,8 +645,8 @@ static void emit_jump_reg(struct back *k)
 	store_desc(k);
 	k->exit = NULL;
 	x_mov_r_rm(a, 4, H_PTR, operand(k, op->a));
-	x_mov_r_rm(a, 4, H_TMP, x_r(H_PTR));
-	x_alu_rm_i(a, 4, X_AND, x_r(H_TMP), (1u << JUMP_CACHE_BITS) - 1);
+	_Static_assert(JUMP_CACHE_BITS == 16, "MOVZX makes the index");
+	x_rm(a, 4, X_0F | 0xb7, H_TMP, x_r(H_PTR));
 	x_shift_i(a, 4, X_SHL, x_r(H_TMP), 4);
 	x_alu_r_rm(a, 8, X_ADD, H_TMP, CPU_MEM(jump_cache));
 	x_mov_r_rm(a, 8, X_R11, CPU_MEM(tcg_gen));
@@ -658,7 +708,7 @@ static void cold_emit(struct back *k, const struct cold *c)
 static void emit_op(struct back *k)
 {
 	switch ((enum ir_opcode)k->op->op) {
-	case IR_INSN: k->insn_slots = 0; break;
+	case IR_INSN: emit_insn(k); break;
 	case IR_PAGE2: emit_page2(k); break;
 	case IR_HOST: emit_host(k); break;
 	case IR_MOV: emit_mov(k); break;
@@ -771,6 +821,8 @@ static void emit_block(struct back *k)
 	for (unsigned i = 0; i < last; i++) {
 		uint8_t *at = k->mem->rw + tb->edge[i].code;
 
+		if (tb->edge[i].code_len)
+			continue;
 		x_here(a, at);
 		place_edge(k, &tb->edge[i]);
 	}

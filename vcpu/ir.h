@@ -182,6 +182,9 @@ struct ir_op {
 	uint8_t scale; /* 0..3 */
 	uint8_t seg;   /* IR_HOST: SEG_DS (flat) or SEG_FS, SEG_GS: their base is added */
 	uint8_t insn;  /* index of the guest instruction */
+	/* By opt.c, JCC: index of a later instruction of this block at imm, which may be gone to
+	 * within the block: nobody wants the flags there. 0: there is none. */
+	uint8_t join;
 	/* By opt.c: flags that this op defines and that are wanted afterwards: by ops of this
 	 * block; by whoever goes on when the block is left. */
 	uint8_t live_use, live_exit;

@@ -10,6 +10,8 @@
 
 #include "log.h"
 
+_Static_assert(IR_MAX_INSNS <= 64, "a bit for each instruction");
+
 /* a + (b << scale) + imm in its simplest form. */
 static void simplify_address(struct ir_op *op)
 {
@@ -49,9 +51,22 @@ static bool is_dead(const struct ir_op *op, unsigned wanted)
 	}
 }
 
+/* The instruction that a conditional jump goes to, if it is one of this block, behind it, where no
+ * flags are wanted (`quiet`, a bit for each instruction); else 0. */
+static unsigned find_join(const struct ir_block *b, const struct ir_op *op, uint64_t quiet)
+{
+	if (op->op != IR_JCC)
+		return 0;
+	for (unsigned i = op->insn + 1u; i < b->n_insns; i++)
+		if (b->insn_eip[i] == op->imm)
+			return quiet >> i & 1 ? i : 0;
+	return 0;
+}
+
 void ir_optimise(struct ir_block *b)
 {
 	unsigned use = 0, exit = 0, to = b->n_ops;
+	uint64_t quiet = 0;
 
 	/* Backwards, moving what stays to the end of the array. */
 	for (unsigned i = b->n_ops; i-- > 0;) {
@@ -70,7 +85,10 @@ void ir_optimise(struct ir_block *b)
 		op->after_exit = (uint8_t)exit;
 		use = (use & ~kills) | ir_uses(op);
 		exit &= ~kills;
-		if (props & (IRO_EXIT | IRO_EDGE))
+		if (op->op == IR_INSN && !(use | exit))
+			quiet |= 1ull << op->insn;
+		op->join = (uint8_t)find_join(b, op, quiet);
+		if (props & (IRO_EXIT | IRO_EDGE) && !op->join)
 			exit = IRF_ALL;
 		b->op[--to] = *op;
 	}

@@ -154,7 +154,7 @@ struct tb {
  * The jump cache: translated code looks up targets of indirect jumps here. tag: guest address in
  * the low half, cpu->tcg_gen in the upper.
  */
-#define JUMP_CACHE_BITS 12
+#define JUMP_CACHE_BITS 16
 struct jump_entry {
 	uint64_t tag;
 	const void *code; /* tb's indirect entry */

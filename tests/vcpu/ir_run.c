@@ -438,6 +438,13 @@ enum ir_outcome ir_run(struct ir_runner *r, struct cpu *cpu, const struct ir_blo
 			leave_before(&s, op);
 			break;
 		}
+		if (op->join && cond_holds(&s, op)) {
+			unsigned join = op->join;
+
+			while (op[1].op != IR_INSN || op[1].insn != join)
+				op++;
+			continue;
+		}
 		if (!do_op(&s, op))
 			break;
 		poison(&s, op);
