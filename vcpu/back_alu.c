@@ -96,7 +96,7 @@ static void keep_operand(struct back *k, const struct args *s, unsigned r, unsig
 	}
 }
 
-static enum x_alu alu_code(unsigned op)
+enum x_alu alu_code(unsigned op)
 {
 	switch (op) {
 	case IR_ADD: return X_ADD;

@@ -101,6 +101,7 @@ struct back {
 		bool sse_gated; /* as it was there */
 	} join[IR_MAX_INSNS];
 	unsigned n_joins;
+	unsigned skip; /* ops that are done already */
 
 	struct tb_exit *exit; /* of the present instruction and recipe, or NULL */
 	/* Memory by a window; the accesses so far; cells that the recipe of the instruction's start
@@ -168,6 +169,8 @@ void load_cc(struct xasm *a);
 void call_flags(struct back *k, uint32_t id);
 
 /* ---- back_alu.c ---- */
+/* IR_ADD..IR_XOR, IR_CMP as the assembler's. */
+enum x_alu alu_code(unsigned op);
 void emit_alu(struct back *k);	 /* ADD..XOR, ADC, SBB */
 void emit_cmp(struct back *k);	 /* CMP, TEST */
 void emit_unary(struct back *k); /* INC, DEC, NEG, NOT */

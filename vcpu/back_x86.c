@@ -542,6 +542,75 @@ static struct tb_edge *edge_new(struct back *k, uint32_t target)
 	return e;
 }
 
+/* A register changes by its own value and others', and nothing else does. */
+static bool is_simple(const struct ir_op *op)
+{
+	if (op->size != 4 || op->dst > IR_EDI)
+		return false;
+	switch (op->op) {
+	case IR_MOV:
+	case IR_ADD:
+	case IR_OR:
+	case IR_AND:
+	case IR_SUB:
+	case IR_XOR:
+	case IR_INC:
+	case IR_DEC:
+	case IR_NEG:
+	case IR_NOT:
+	case IR_LEA: return op->a != IR_MEM && op->b != IR_MEM;
+	case IR_SHL:
+	case IR_SHR:
+	case IR_SAR: return op->b == IR_IMM;
+	default: return false;
+	}
+}
+
+/* H_T0 = what op makes of its operands. Flags change. */
+static void simple_to_t0(struct back *k, const struct ir_op *op)
+{
+	static const uint8_t digit[] = { 0, 1, 3, 2 }; /* INC DEC NEG NOT */
+	static const uint8_t shift[] = { X_SHL, X_SHR, X_SAR };
+	struct xrm t0 = x_r(H_T0);
+	struct xasm *a = &k->a;
+
+	if (op->op == IR_LEA) {
+		load_address(a, op, H_T0);
+		return;
+	}
+	if (op->op == IR_MOV && op->a == IR_IMM)
+		x_mov_r_i(a, H_T0, op->imm);
+	else
+		x_mov_r_rm(a, 4, H_T0, x_r(back_reg(op->a)));
+	if (op->op >= IR_INC && op->op <= IR_NOT)
+		x_rm(a, 4, op->op <= IR_DEC ? 0xff : 0xf7, digit[op->op - IR_INC], t0);
+	else if (op->op >= IR_SHL && op->op <= IR_SAR)
+		x_shift_i(a, 4, shift[op->op - IR_SHL], t0, op->imm);
+	else if (op->op != IR_MOV && op->b == IR_IMM)
+		x_alu_rm_i(a, 4, alu_code(op->op), t0, op->imm);
+	else if (op->op != IR_MOV)
+		x_alu_rm_r(a, 4, alu_code(op->op), t0, back_reg(op->b));
+}
+
+/* A jump over one simple instruction is no jump, but a choice: it cannot be guessed wrong. */
+static bool emit_choice(struct back *k)
+{
+	const struct ir_op *op = k->op, *x = op + 2;
+	struct xasm *a = &k->a;
+
+	if (x[-1].op != IR_INSN || x[1].op != IR_INSN || x[1].insn != op->join || !is_simple(x))
+		return false;
+	x_mov_r_i(a, H_TMP, 0);
+	x_rm(a, 1, X_0F | 0x90 | op->cond, 0, x_r(H_TMP));
+	x_lea(a, 8, H_BUDGET, x_mi(H_BUDGET, H_TMP, 0, 0));
+	simple_to_t0(k, x);
+	x_test_rm_r(a, 4, x_r(H_TMP), H_TMP);
+	x_rm(a, 4, X_0F | 0x40 | X_E, back_reg(x->dst), x_r(H_T0));
+	rcp_set(k, RCP_CC, 0, RCP_NO, RCP_NO, RCP_NO, 0, 0);
+	k->skip = 2;
+	return true;
+}
+
 /* Goes on within the block: what is skipped does not count. */
 static void emit_jcc_join(struct back *k)
 {
@@ -552,6 +621,8 @@ static void emit_jcc_join(struct back *k)
 	if (!skipped)
 		return;
 	flags_to_host(k, ir_cond_flags(op->cond));
+	if (emit_choice(k))
+		return;
 	x_lea(a, 8, H_BUDGET, x_m(H_BUDGET, skipped));
 	k->join[k->n_joins].jump = x_jcc(a, op->cond);
 	k->join[k->n_joins].insn = op->join;
@@ -812,6 +883,8 @@ static void emit_block(struct back *k)
 		if (notes_end(k->op->op))
 			fpu_note_flush(k);
 		emit_op(k);
+		i += k->skip;
+		k->skip = 0;
 	}
 	if (k->too_big || a->overflow)
 		return;
