@@ -331,6 +331,7 @@ static void build_accel(struct config *c, const struct options *o)
 	e->one_insn = o->accel.one_insn;
 	e->perf = o->accel.perf;
 	e->no_window = !o->accel.window;
+	e->window_always = o->accel.window_always;
 	c->machine.accel = e;
 }
 

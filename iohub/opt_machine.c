@@ -146,7 +146,7 @@ int option_cpu(struct options *o, const char *name, const char *arg, struct erro
 static int engine_numbers(struct options *o, struct opts *opts, struct error *err)
 {
 	const uint64_t max = 1000000000;
-	const char *thread = opts_get(opts, "thread");
+	const char *thread = opts_get(opts, "thread"), *window = opts_get(opts, "window");
 	int r;
 
 	if (thread && strcmp(thread, "single"))
@@ -161,8 +161,10 @@ static int engine_numbers(struct options *o, struct opts *opts, struct error *er
 	}
 	if ((r = opts_get_u64(opts, "budget", 1, max, &o->accel.budget, err)) ||
 		(r = opts_get_u64(opts, "tb-size", 1, ACCEL_TB_SIZE_MAX, &o->accel.tb_size, err)) ||
-		(r = opts_get_bool(opts, "one-insn-per-tb", &o->accel.one_insn, err)) ||
-		(r = opts_get_bool(opts, "window", &o->accel.window, err)))
+		(r = opts_get_bool(opts, "one-insn-per-tb", &o->accel.one_insn, err)))
+		return r;
+	o->accel.window_always = window && !strcmp(window, "always");
+	if (!o->accel.window_always && (r = opts_get_bool(opts, "window", &o->accel.window, err)))
 		return r;
 	return opts_get_bool(opts, "perf", &o->accel.perf, err);
 }

@@ -203,10 +203,10 @@ static void on_control(void *opaque, const Dejavm__Control *msg)
 }
 
 /* Without them it is slower, and nothing else. */
-static void setup_windows(struct vcpu *v)
+static void setup_windows(struct vcpu *v, bool always)
 {
 	const struct proc_segment *ram = proc_segment(&v->proc, "ram");
-	int r = ram ? window_init(v->cpu, ram->fd, WINDOW_AUTO) : -ENOENT;
+	int r = ram ? window_init(v->cpu, ram->fd, always ? WINDOW_ALWAYS : WINDOW_AUTO) : -ENOENT;
 
 	if (r < 0)
 		log_info("no windows on guest memory: %s", strerror(-r));
@@ -239,7 +239,7 @@ static void setup_engine(struct vcpu *v, const Dejavm__MachineConfig *mc)
 	if (v->cpu->tcg && trace_match(&tp_stats))
 		signal(SIGUSR1, on_usr1);
 	if (v->cpu->tcg && !c.check && !(e && e->no_window))
-		setup_windows(v);
+		setup_windows(v, e && e->window_always);
 }
 
 static void setup(struct vcpu *v)
