@@ -15,6 +15,7 @@
 #include "fw_cfg.h"
 #include "log.h"
 #include "pci.h"
+#include "vga_text.h"
 #include "reset_stub.h"
 
 #define STUB_ROM_LEN	  0x10000
@@ -27,6 +28,12 @@
 #define BDA_EBDA	  0x0e
 #define BDA_EQUIPMENT	  0x10
 #define BDA_BASE_MEM	  0x13
+#define BDA_VIDEO_MODE	  0x49
+#define BDA_COLUMNS	  0x4a
+#define BDA_PAGE_LEN	  0x4c
+#define BDA_CRTC_PORT	  0x63
+#define BDA_LAST_ROW	  0x84
+#define BDA_CELL_HEIGHT	  0x85
 #define EQUIPMENT_FPU	  0x0002
 #define EQUIPMENT_MOUSE	  0x0004
 #define PM_DEVFN	  0x0b
@@ -162,6 +169,14 @@ static int bda_build(struct boot *b, const struct machine *m, struct error *err)
 	put_le16(bda + BDA_EBDA, BOOT_EBDA_GPA >> 4);
 	put_le16(bda + BDA_EQUIPMENT, (uint16_t)(EQUIPMENT_FPU | EQUIPMENT_MOUSE | n << 9));
 	put_le16(bda + BDA_BASE_MEM, BOOT_BASE_MEM_KIB);
+	if (b->vga) {
+		bda[BDA_VIDEO_MODE] = 3;
+		put_le16(bda + BDA_COLUMNS, 80);
+		put_le16(bda + BDA_PAGE_LEN, 4096);
+		put_le16(bda + BDA_CRTC_PORT, 0x3d4);
+		bda[BDA_LAST_ROW] = 24;
+		bda[BDA_CELL_HEIGHT] = 16;
+	}
 	*ebda = 1; /* its size in KiB */
 	r = boot_load_add(b, "BIOS data area", BDA_GPA, bda, BDA_LEN, 0, err);
 	if (r < 0)
@@ -303,6 +318,7 @@ int boot_setup(struct machine *m, struct error *err)
 	b->initrd = m->cfg.initrd;
 	b->append = m->cfg.append ? m->cfg.append : "";
 	b->ram_bytes = m->cfg.ram_bytes;
+	b->vga = vga_find(m) != NULL;
 	if (!direct && (m->cfg.initrd.data || *b->append))
 		return error_set(err, EINVAL, "-initrd and -append need -kernel");
 	if (direct && m->cfg.bios.data)
@@ -342,6 +358,8 @@ void boot_reset(struct machine *m)
 			memcpy(p, l->data, l->len);
 		memset(p + l->len, 0, l->zero_len);
 	}
+	if (vga_find(m))
+		vga_text_mode(vga_find(m));
 }
 
 void boot_free(struct machine *m)

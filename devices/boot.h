@@ -51,6 +51,7 @@ struct boot {
 	unsigned n_loads;
 	struct boot_regs regs;
 	bool direct;
+	bool vga; /* there is a display adapter: it will be in text mode */
 	uint32_t kernel_gpa, initrd_gpa, setup_gpa, cmdline_gpa; /* for fw_cfg's kernel items */
 	uint32_t setup_len; /* bytes of the image that are real-mode code */
 	/* owned */

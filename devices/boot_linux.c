@@ -44,6 +44,14 @@
 #define VID_MODE_NORMAL 0xffff
 #define SECTOR		512
 
+/* screen_info, at the beginning */
+#define SCREEN_MODE   0x06
+#define SCREEN_COLS   0x07
+#define SCREEN_EGA_BX 0x0a
+#define SCREEN_LINES  0x0e
+#define SCREEN_IS_VGA 0x0f
+#define SCREEN_POINTS 0x10
+
 #define PARAMS_EXT_MEM_K  0x002
 #define PARAMS_RSDP	  0x070
 #define PARAMS_ALT_MEM_K  0x1e0
@@ -151,6 +159,17 @@ static void params_header_vmlinux(uint8_t *zp)
 	zp[HDR_TYPE_OF_LOADER] = LOADER_QEMU;
 }
 
+/* What the real-mode code would have learned of the video BIOS: 80x25 text on a VGA. */
+static void params_screen(uint8_t *zp)
+{
+	zp[SCREEN_MODE] = 3;
+	zp[SCREEN_COLS] = 80;
+	put_le16(zp + SCREEN_EGA_BX, 3);
+	zp[SCREEN_LINES] = 25;
+	zp[SCREEN_IS_VGA] = 1;
+	put_le16(zp + SCREEN_POINTS, 16);
+}
+
 static int params_add(
 	struct boot *b, const struct linux_image *im, uint8_t **ret, struct error *err)
 {
@@ -164,6 +183,8 @@ static int params_add(
 	else
 		params_header_vmlinux(zp);
 	params_e820(b, zp);
+	if (b->vga)
+		params_screen(zp);
 	put_le16(zp + PARAMS_EXT_MEM_K, (uint16_t)(high_kib > 0xfc00 ? 0xfc00 : high_kib));
 	put_le32(zp + PARAMS_ALT_MEM_K, (uint32_t)high_kib);
 	if (im->version >= 0x20e)

@@ -104,6 +104,25 @@ void mmio_unmap(struct device *dev, uint64_t base, uint64_t len);
 int dma_read(struct device *dev, uint64_t gpa, void *buf, size_t len);
 int dma_write(struct device *dev, uint64_t gpa, const void *buf, size_t len);
 
+/* ---- video memory: the machine's memory beside RAM, for one display adapter ---- */
+
+struct display_page; /* proto/display.h */
+/* Its bytes, *ret_len of them; NULL when the machine has none. It keeps what is in it over a
+ * reset. */
+uint8_t *machine_vram(struct device *dev, uint64_t *ret_len);
+/* The device has written [off, off+len): the vCPU is told, as after DMA. */
+void machine_vram_written(struct device *dev, uint32_t off, uint32_t len);
+/*
+ * Makes [gpa, gpa+len), whole pages between A0000 and BFFFF, plain memory: that from off (a whole
+ * page) on. It replaces what was mapped so before; len 0: nothing is. A BAR is mapped by
+ * pci_bar_is_vram().
+ */
+void machine_vram_map(struct device *dev, uint32_t gpa, uint32_t len, uint32_t off);
+/* Where to publish registers; never NULL. */
+struct display_page *machine_display(struct device *dev);
+/* The video BIOS, *ret_len bytes; NULL: none. */
+const uint8_t *machine_vga_rom(struct device *dev, uint32_t *ret_len);
+
 /* ---- character streams ---- */
 
 /* Sends bytes to the stream that the device was given (none: they vanish). Never blocks the guest's

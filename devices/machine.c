@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "boot.h"
+#include "display.h"
 #include "log.h"
 #include "machine.h"
 #include "pci.h"
@@ -38,6 +39,7 @@ struct owned {
 struct machine_full {
 	struct machine m;
 	struct owned *owned;
+	struct display_page no_display; /* what is published when nobody looks */
 };
 
 static void *own(struct machine *m, size_t len)
@@ -71,6 +73,11 @@ static int config_check(const struct machine_config *cfg, struct error *err)
 	if (cfg->ram_bytes % 4096)
 		return error_set(err, EINVAL,
 			"RAM size %" PRIu64 " bytes: expected whole 4 KiB pages", cfg->ram_bytes);
+	if (cfg->vram_bytes % 4096 || cfg->vram_bytes > MACHINE_VRAM_MAX)
+		return error_set(err, EINVAL,
+			"video memory of %" PRIu64
+			" bytes: expected whole 4 KiB pages, at most %" PRIu64 " MiB",
+			cfg->vram_bytes, MACHINE_VRAM_MAX >> 20);
 	if (cfg->shift > 20)
 		return error_set(err, EINVAL, "icount shift %u: expected 0 to 20", cfg->shift);
 	if (cfg->n_streams > MACHINE_STREAMS)
@@ -96,6 +103,7 @@ struct machine *machine_new(
 	m = &f->m;
 	m->cfg = *cfg;
 	m->host = *host;
+	m->display = cfg->display ? cfg->display : &f->no_display;
 	m->devices_tail = &m->devices;
 	m->next_deadline_ns = TIMER_NEVER;
 	m->board = (struct board *)machine_add(m, &board, false, err);
@@ -425,6 +433,19 @@ int64_t machine_rtc_base_s(struct device *dev)
 uint64_t machine_ram_bytes(const struct device *dev)
 {
 	return dev->machine->cfg.ram_bytes;
+}
+
+struct display_page *machine_display(struct device *dev)
+{
+	return dev->machine->display;
+}
+
+const uint8_t *machine_vga_rom(struct device *dev, uint32_t *ret_len)
+{
+	const struct blob *b = &dev->machine->cfg.vgabios;
+
+	*ret_len = b->data && b->len <= UINT32_MAX ? (uint32_t)b->len : 0;
+	return *ret_len ? b->data : NULL;
 }
 
 void machine_apic_message(struct device *dev, uint8_t vector, uint8_t delivery_mode, uint8_t dest,

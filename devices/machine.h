@@ -18,6 +18,7 @@
 
 #define MACHINE_RAM_MIN	   (UINT64_C(1) << 20)
 #define MACHINE_RAM_MAX	   (UINT64_C(3) << 30)
+#define MACHINE_VRAM_MAX   (UINT64_C(256) << 20)
 #define MACHINE_IO_RANGES  192
 #define MACHINE_MMIO_MAX   32
 #define MACHINE_TIMERS_MAX 512 /* more than devices that find ports */
@@ -50,8 +51,10 @@ struct device_spec {
 };
 
 struct machine_config {
-	uint8_t *ram; /* ram_bytes, zeroed by whoever made the segment */
-	uint64_t ram_bytes;
+	/* ram_bytes, then vram_bytes of video memory; zeroed by whoever made the segment */
+	uint8_t *ram;
+	uint64_t ram_bytes, vram_bytes;
+	struct display_page *display; /* NULL: nobody looks */
 	uint8_t *rom;
 	size_t rom_len;
 	struct memmap_page *memmap;
@@ -59,7 +62,7 @@ struct machine_config {
 	bool has_rtc_base;
 	int64_t rtc_base_s;
 	bool no_reboot;
-	struct blob kernel, initrd, bios;
+	struct blob kernel, initrd, bios, vgabios;
 	const char *append;
 	unsigned n_streams;
 	const char *stream_name[MACHINE_STREAMS];
@@ -87,6 +90,12 @@ struct line_port {
 	void (*set)(void *opaque, int n, int level);
 	struct line *lines;
 	int count;
+};
+
+/* Video memory as plain memory of the guest. */
+struct vram_window {
+	uint32_t gpa_page, npages;
+	uint32_t off_page; /* in video memory */
 };
 
 struct pci_bus {
@@ -124,6 +133,7 @@ struct machine {
 	struct machine_config cfg;
 	struct machine_host host;
 	struct board *board;
+	struct display_page *display;
 	uint64_t icount, warp_ns;
 
 	struct device *devices, **devices_tail;
@@ -150,6 +160,7 @@ struct machine {
 
 	struct pci_bus pci;
 
+	struct vram_window vram_low, vram_high; /* below 1 MiB, and above RAM */
 	bool map_changed, dma_told;
 	struct line ferr_line;
 	bool ferr, ignne;	/* FERR# of the present request, IGNNE# for its reply */
@@ -233,6 +244,10 @@ void memmap_rebuild(struct machine *m);
 /* Set-up and reset only: [gpa, gpa+len) of RAM, NULL if it is not all RAM. Marks all RAM as
  * written. */
 uint8_t *memmap_ram(struct machine *m, uint64_t gpa, uint64_t len);
+
+/* Video memory, whole, at a BAR's address; len 0: nowhere. Where RAM or ROM lies already it stays
+ * MMIO. */
+void memmap_vram_bar(struct machine *m, uint32_t gpa, uint32_t len);
 
 /* ---- digests (state.c) ---- */
 

@@ -10,6 +10,7 @@
 #include <unistd.h>
 #include "bus_server.h"
 #include "control.pb-c.h"
+#include "display.h"
 #include "log.h"
 #include "proc.h"
 
@@ -123,7 +124,12 @@ static void config_fill(struct devices *d, const Dejavm__MachineConfig *mc)
 	const struct proc_segment *rom = proc_segment(p, "rom");
 
 	c->ram_bytes = mc->ram_bytes;
-	c->ram = map_or_die(p, "ram", true, mc->ram_bytes);
+	c->vram_bytes = mc->vram_bytes;
+	if (c->vram_bytes > MACHINE_VRAM_MAX || c->ram_bytes > MACHINE_RAM_MAX)
+		proc_fatal(p, "more memory than a machine can have");
+	c->ram = map_or_die(p, "ram", true, c->ram_bytes + c->vram_bytes);
+	if (c->vram_bytes)
+		c->display = map_or_die(p, "display", true, sizeof(struct display_page));
 	c->rom_len = rom ? rom->len : 0;
 	c->rom = map_or_die(p, "rom", true, c->rom_len);
 	c->memmap = map_or_die(p, "memmap", true, sizeof(*c->memmap));
@@ -135,6 +141,7 @@ static void config_fill(struct devices *d, const Dejavm__MachineConfig *mc)
 	c->kernel = read_file(p, "kernel", mc->kernel_name);
 	c->initrd = read_file(p, "initrd", mc->initrd_name);
 	c->bios = read_file(p, "bios", mc->bios_name);
+	c->vgabios = read_file(p, "vgabios", mc->vgabios_name);
 	for (size_t i = 0; i < mc->n_streams; i++) {
 		const Dejavm__StreamConfig *s = mc->streams[i];
 

@@ -3,9 +3,10 @@
  * The guest-physical address map and DMA.
  *
  *	0		640 KiB		RAM
- *	A0000-BFFFF	MMIO of a display adapter, or nothing; RAM while SMRAM is open
+ *	A0000-BFFFF	MMIO or memory of a display adapter, or nothing; RAM while SMRAM is open
  *	C0000-FFFFF	ROM or RAM for reads, RAM or nothing for writes: the PAM registers
  *(82441FX, 4.1.18) 1 MiB - top	RAM
+ *	...		frame buffer of a display adapter
  *	... - 4 GiB	firmware image
  *
  * vcpu reads the map from a page of shared memory when a reply tells it so. What no entry names is
@@ -39,6 +40,40 @@ static uint32_t rom_pages(const struct machine *m)
 	return (uint32_t)(m->rom_used >> PAGE_SHIFT);
 }
 
+static uint32_t ram_pages(const struct machine *m)
+{
+	return (uint32_t)(m->cfg.ram_bytes >> PAGE_SHIFT);
+}
+
+static bool window_has(const struct vram_window *w, uint32_t page)
+{
+	return page >= w->gpa_page && page - w->gpa_page < w->npages;
+}
+
+/* Video memory follows RAM in the segment. */
+static struct memmap_entry window_entry(const struct machine *m, const struct vram_window *w)
+{
+	return (struct memmap_entry){ .gpa_page = w->gpa_page,
+		.npages = w->npages,
+		.read_kind = MEM_RAM,
+		.write_kind = MEM_RAM,
+		.read_off_page = ram_pages(m) + w->off_page,
+		.write_off_page = ram_pages(m) + w->off_page };
+}
+
+/* A page of such an entry. */
+static struct memmap_entry window_page(
+	const struct machine *m, const struct vram_window *w, uint32_t page)
+{
+	struct memmap_entry e = window_entry(m, w);
+
+	e.read_off_page += page - e.gpa_page;
+	e.write_off_page = e.read_off_page;
+	e.gpa_page = page;
+	e.npages = 1;
+	return e;
+}
+
 /* What page of the first MiB reads and writes. */
 static struct memmap_entry low_page(const struct machine *m, uint32_t page)
 {
@@ -57,6 +92,8 @@ static struct memmap_entry low_page(const struct machine *m, uint32_t page)
 	}
 	if (e.write_kind == MEM_ROM)
 		e.write_kind = MEM_NONE;
+	if (e.read_kind != MEM_RAM && window_has(&m->vram_low, page))
+		return window_page(m, &m->vram_low, page);
 	if (e.read_kind != MEM_RAM && page_is_mmio(m, page))
 		e.read_kind = e.write_kind = MEM_MMIO;
 	if (e.read_kind == MEM_MMIO || e.read_kind == MEM_NONE)
@@ -107,7 +144,6 @@ static void posted_collect(struct machine *m)
 void memmap_rebuild(struct machine *m)
 {
 	struct memmap_page *mp = m->cfg.memmap;
-	uint32_t ram_pages = (uint32_t)(m->cfg.ram_bytes >> PAGE_SHIFT);
 
 	mp->n_entries = 0;
 	for (uint32_t p = 0; p < MACHINE_LOW_PAGES; p++) {
@@ -115,13 +151,18 @@ void memmap_rebuild(struct machine *m)
 
 		entry_add(mp, &e);
 	}
-	if (ram_pages > MACHINE_LOW_PAGES) {
+	if (ram_pages(m) > MACHINE_LOW_PAGES) {
 		struct memmap_entry e = { .gpa_page = MACHINE_LOW_PAGES,
-			.npages = ram_pages - MACHINE_LOW_PAGES,
+			.npages = ram_pages(m) - MACHINE_LOW_PAGES,
 			.read_kind = MEM_RAM,
 			.write_kind = MEM_RAM,
 			.read_off_page = MACHINE_LOW_PAGES,
 			.write_off_page = MACHINE_LOW_PAGES };
+
+		entry_add(mp, &e);
+	}
+	if (m->vram_high.npages) {
+		struct memmap_entry e = window_entry(m, &m->vram_high);
 
 		entry_add(mp, &e);
 	}
@@ -164,32 +205,76 @@ void machine_shadow(struct device *dev, uint32_t gpa, uint32_t len, int read_kin
 		memmap_rebuild(m);
 }
 
+/* ---- video memory ---- */
+
+void memmap_vram_bar(struct machine *m, uint32_t gpa, uint32_t len)
+{
+	struct vram_window w = { gpa >> PAGE_SHIFT, len >> PAGE_SHIFT, 0 };
+
+	if (!len || gpa < m->cfg.ram_bytes || w.gpa_page < MACHINE_LOW_PAGES ||
+		w.gpa_page + w.npages > GIB4_PAGES - rom_pages(m))
+		w = (struct vram_window){ 0 };
+	if (memcmp(&w, &m->vram_high, sizeof(w)) == 0)
+		return;
+	m->vram_high = w;
+	memmap_rebuild(m);
+}
+
+void machine_vram_map(struct device *dev, uint32_t gpa, uint32_t len, uint32_t off)
+{
+	struct machine *m = dev->machine;
+
+	must(!(gpa % PAGE_SIZE) && !(len % PAGE_SIZE) && !(off % PAGE_SIZE));
+	must(off <= m->cfg.vram_bytes && len <= m->cfg.vram_bytes - off);
+	must(gpa >= VGA_PAGE << PAGE_SHIFT && gpa + len <= PAM_PAGE << PAGE_SHIFT);
+	m->vram_low =
+		(struct vram_window){ gpa >> PAGE_SHIFT, len >> PAGE_SHIFT, off >> PAGE_SHIFT };
+	memmap_rebuild(m);
+}
+
+uint8_t *machine_vram(struct device *dev, uint64_t *ret_len)
+{
+	const struct machine_config *c = &dev->machine->cfg;
+
+	*ret_len = c->vram_bytes;
+	return c->vram_bytes ? c->ram + c->ram_bytes : NULL;
+}
+
 /* ---- DMA ---- */
 
-/* Host address of a page for reading or writing; NULL when it is neither RAM nor (reading) ROM. */
-static uint8_t *page_host(const struct machine *m, uint32_t page, bool write)
+/*
+ * Host address of a page for reading or writing; NULL when it is neither RAM nor (reading) ROM.
+ * *ret_page: where it lies in the segment, if it is RAM.
+ */
+static uint8_t *page_host(const struct machine *m, uint32_t page, bool write, uint32_t *ret_page)
 {
-	uint32_t ram_pages = (uint32_t)(m->cfg.ram_bytes >> PAGE_SHIFT);
-	struct memmap_entry e;
+	struct memmap_entry e = { .read_kind = MEM_MMIO, .write_kind = MEM_MMIO };
 
-	if (page < MACHINE_LOW_PAGES) {
+	if (page < MACHINE_LOW_PAGES)
 		e = low_page(m, page);
-		if ((write ? e.write_kind : e.read_kind) == MEM_RAM && page < ram_pages)
-			return m->cfg.ram + ((size_t)page << PAGE_SHIFT);
-		if (!write && e.read_kind == MEM_ROM)
-			return m->cfg.rom + ((size_t)e.read_off_page << PAGE_SHIFT);
+	else if (page < ram_pages(m))
+		e = (struct memmap_entry){ .read_kind = MEM_RAM,
+			.write_kind = MEM_RAM,
+			.read_off_page = page,
+			.write_off_page = page };
+	else if (window_has(&m->vram_high, page))
+		e = window_page(m, &m->vram_high, page);
+	else if (page >= GIB4_PAGES - rom_pages(m))
+		e = (struct memmap_entry){ .read_kind = MEM_ROM,
+			.write_kind = MEM_NONE,
+			.read_off_page = page - (GIB4_PAGES - rom_pages(m)) };
+	if (!write && e.read_kind == MEM_ROM)
+		return m->cfg.rom + ((size_t)e.read_off_page << PAGE_SHIFT);
+	if ((write ? e.write_kind : e.read_kind) != MEM_RAM)
 		return NULL;
-	}
-	if (page < ram_pages)
-		return m->cfg.ram + ((size_t)page << PAGE_SHIFT);
-	if (!write && page >= GIB4_PAGES - rom_pages(m))
-		return m->cfg.rom + ((size_t)(page - (GIB4_PAGES - rom_pages(m))) << PAGE_SHIFT);
-	return NULL;
+	*ret_page = write ? e.write_off_page : e.read_off_page;
+	return m->cfg.ram + ((size_t)*ret_page << PAGE_SHIFT);
 }
 
 static bool range_ok(const struct machine *m, uint64_t gpa, size_t len, bool write)
 {
 	uint64_t last;
+	uint32_t page;
 
 	if (gpa >> 32 || len > (UINT64_C(1) << 32) - gpa)
 		return false;
@@ -197,7 +282,7 @@ static bool range_ok(const struct machine *m, uint64_t gpa, size_t len, bool wri
 	if (gpa >= MACHINE_RAM_MIN && last < m->cfg.ram_bytes)
 		return true;
 	for (uint64_t p = gpa >> PAGE_SHIFT; p <= last >> PAGE_SHIFT; p++)
-		if (!page_host(m, (uint32_t)p, write))
+		if (!page_host(m, (uint32_t)p, write, &page))
 			return false;
 	return true;
 }
@@ -219,12 +304,24 @@ static void dma_mark(struct machine *m, uint32_t page)
 	mp->dma_page[mp->n_dma++] = page;
 }
 
+void machine_vram_written(struct device *dev, uint32_t off, uint32_t len)
+{
+	struct machine *m = dev->machine;
+	uint32_t first = off >> PAGE_SHIFT, last = (off + len - 1) >> PAGE_SHIFT;
+
+	if (!len)
+		return;
+	must(off < m->cfg.vram_bytes && len <= m->cfg.vram_bytes - off);
+	for (uint32_t p = first; p <= last; p++)
+		dma_mark(m, ram_pages(m) + p);
+}
+
 static void dma_copy(struct machine *m, uint64_t gpa, uint8_t *buf, size_t len, bool write)
 {
 	while (len > 0) {
-		uint32_t page = (uint32_t)(gpa >> PAGE_SHIFT), off = gpa % PAGE_SIZE;
+		uint32_t page = 0, off = gpa % PAGE_SIZE;
 		size_t n = PAGE_SIZE - off < len ? PAGE_SIZE - off : len;
-		uint8_t *host = page_host(m, page, write);
+		uint8_t *host = page_host(m, (uint32_t)(gpa >> PAGE_SHIFT), write, &page);
 
 		if (write) {
 			memcpy(host + off, buf, n);

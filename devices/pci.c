@@ -11,7 +11,7 @@
 struct pci_bar {
 	const struct io_ops *ops;
 	uint32_t len;
-	bool is_io, mapped;
+	bool is_io, is_vram, mapped;
 	uint32_t at;
 };
 
@@ -67,37 +67,53 @@ static uint32_t config_dword(const struct pci_function *fn, unsigned off)
 	return c[0] | (uint32_t)c[1] << 8 | (uint32_t)c[2] << 16 | (uint32_t)c[3] << 24;
 }
 
+static unsigned bar_offset(int bar)
+{
+	return bar == PCI_BAR_ROM ? PCI_ROM_BASE : PCI_BAR0 + 4 * (unsigned)bar;
+}
+
 int pci_bar_register(struct pci_function *fn, int bar, uint32_t len, bool is_io,
 	const struct io_ops *ops, struct error *err)
 {
 	struct machine *m = fn->dev->machine;
 	int i = function_index(m, fn->devfn);
-	uint32_t mask;
+	uint32_t mask, low = is_io ? 4 : bar == PCI_BAR_ROM ? 2048 : 16;
 
 	must(i >= 0 && m->pci.fn[i] == fn && bar >= 0 && bar < PCI_BARS);
-	must(len && !(len & (len - 1)) && len >= (is_io ? 4u : 16u));
+	must(len && !(len & (len - 1)) && len >= low);
 	if (!m->pci.bars[i])
 		m->pci.bars[i] = calloc(1, sizeof(struct pci_bars));
 	if (!m->pci.bars[i])
 		return error_set(err, ENOMEM, "%s: no memory for BARs", fn->dev->id);
 	m->pci.bars[i]->bar[bar] = (struct pci_bar){ .ops = ops, .len = len, .is_io = is_io };
 	mask = ~(len - 1);
-	for (int b = 0; b < 4; b++, mask >>= 8)
-		fn->wmask[PCI_BAR0 + 4 * bar + b] = (uint8_t)mask;
-	fn->config[PCI_BAR0 + 4 * bar] = is_io ? 1 : 0;
+	if (bar == PCI_BAR_ROM)
+		mask |= PCI_ROM_ENABLE;
+	for (unsigned b = 0; b < 4; b++, mask >>= 8)
+		fn->wmask[bar_offset(bar) + b] = (uint8_t)mask;
+	fn->config[bar_offset(bar)] = is_io ? 1 : 0;
 	fn->wmask[PCI_COMMAND] |= is_io ? PCI_COMMAND_IO : PCI_COMMAND_MEMORY;
 	return 0;
+}
+
+void pci_bar_is_vram(struct pci_function *fn, int bar)
+{
+	struct machine *m = fn->dev->machine;
+
+	m->pci.bars[function_index(m, fn->devfn)]->bar[bar].is_vram = true;
 }
 
 /* Where a BAR should be mapped by config space; false: nowhere. */
 static bool bar_wanted(
 	const struct pci_function *fn, const struct pci_bar *b, int n, uint32_t *ret_at)
 {
-	uint32_t at = config_dword(fn, PCI_BAR0 + 4 * (unsigned)n) & ~(b->len - 1);
+	uint32_t reg = config_dword(fn, bar_offset(n)), at = reg & ~(b->len - 1);
 	unsigned on = b->is_io ? PCI_COMMAND_IO : PCI_COMMAND_MEMORY;
 
 	*ret_at = at;
 	if (!(fn->config[PCI_COMMAND] & on) || at == 0)
+		return false;
+	if (n == PCI_BAR_ROM && !(reg & PCI_ROM_ENABLE))
 		return false;
 	return b->is_io ? at <= 0x10000 - b->len : at <= UINT32_MAX - b->len + 1;
 }
@@ -108,11 +124,11 @@ static void bar_unmap(struct pci_function *fn, struct pci_bar *b)
 		io_unmap(fn->dev, b->at, b->len);
 	else
 		mmio_unmap(fn->dev, b->at, b->len);
+	if (b->is_vram)
+		memmap_vram_bar(fn->dev->machine, 0, 0);
 	b->mapped = false;
 }
 
-/* A guest may put two BARs at one place: the first one has it, the other waits until it is moved.
- */
 static void bar_map(struct pci_function *fn, struct pci_bar *b, uint32_t at)
 {
 	int r;
@@ -123,27 +139,48 @@ static void bar_map(struct pci_function *fn, struct pci_bar *b, uint32_t at)
 		r = mmio_map(fn->dev, at, b->len, b->ops, NULL);
 	b->mapped = r == 0;
 	b->at = at;
+	if (b->is_vram && b->mapped)
+		memmap_vram_bar(fn->dev->machine, at, b->len);
 }
 
-void pci_bars_update(struct pci_function *fn)
+/* Unmaps, or maps, what is not as config space has it. Whether there was such a BAR. */
+static bool bars_pass(struct pci_function *fn, struct pci_bars *bars, bool map, bool all)
 {
-	struct machine *m = fn->dev->machine;
-	int i = function_index(m, fn->devfn);
-	struct pci_bars *bars = i >= 0 ? m->pci.bars[i] : NULL;
+	bool found = false;
 
 	for (int n = 0; bars && n < PCI_BARS; n++) {
 		struct pci_bar *b = &bars->bar[n];
 		uint32_t at;
-		bool wanted;
+		bool wanted = b->len && bar_wanted(fn, b, n, &at);
 
-		if (!b->len)
-			continue;
-		wanted = bar_wanted(fn, b, n, &at);
-		if (b->mapped && (!wanted || b->at != at))
+		if (b->mapped && !map && (all || !wanted || b->at != at)) {
 			bar_unmap(fn, b);
-		if (wanted && !b->mapped)
-			bar_map(fn, b, at);
+			found = true;
+		} else if (!b->mapped && wanted) {
+			if (map)
+				bar_map(fn, b, at);
+			found = true;
+		}
 	}
+	return found;
+}
+
+/*
+ * A guest may put two BARs at one place: the first one (in order of functions and numbers) has it.
+ * So that this depends on config space alone, and not on who came first, a change maps all of them
+ * anew.
+ */
+void pci_bars_update(struct pci_function *fn)
+{
+	struct machine *m = fn->dev->machine;
+	bool changed = false;
+
+	for (unsigned i = 0; i < m->pci.n; i++)
+		changed |= bars_pass(m->pci.fn[i], m->pci.bars[i], false, false);
+	for (unsigned i = 0; i < m->pci.n && changed; i++)
+		bars_pass(m->pci.fn[i], m->pci.bars[i], false, true);
+	for (unsigned i = 0; i < m->pci.n && changed; i++)
+		bars_pass(m->pci.fn[i], m->pci.bars[i], true, true);
 }
 
 void pci_bus_done(struct machine *m)
@@ -182,9 +219,8 @@ void pci_config_write(struct machine *m, uint8_t devfn, unsigned off, unsigned s
 		*c = (uint8_t)((*c & ~fn->wmask[off + b]) | (v & fn->wmask[off + b]));
 		*c &= (uint8_t) ~(v & fn->w1cmask[off + b]);
 	}
-	if (off < PCI_BAR0 + 4 * PCI_BARS && off + size > PCI_COMMAND)
-		for (unsigned n = 0; n < m->pci.n; n++)
-			pci_bars_update(m->pci.fn[n]);
+	if (off < PCI_ROM_BASE + 4 && off + size > PCI_COMMAND)
+		pci_bars_update(fn);
 	if (fn->config_written)
 		fn->config_written(fn->dev, off, size);
 }

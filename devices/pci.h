@@ -23,7 +23,10 @@
 #define PCI_COMMAND_IO	   0x1
 #define PCI_COMMAND_MEMORY 0x2
 #define PCI_COMMAND_MASTER 0x4
-#define PCI_BARS	   6
+#define PCI_BARS	   7
+#define PCI_BAR_ROM	   6 /* the expansion ROM's base, among the BARs */
+#define PCI_ROM_BASE	   0x30
+#define PCI_ROM_ENABLE	   0x1
 
 /* Configuration cycle on bus 0. Nobody there: all ones. size 1, 2, 4, off aligned to it. */
 uint32_t pci_config_read(struct machine *m, uint8_t devfn, unsigned off, unsigned size);
@@ -34,12 +37,14 @@ void pci_set_ids(struct pci_function *fn, uint16_t vendor, uint16_t device, uint
 	uint8_t revision);
 
 /*
- * BAR bar (0-5) of a registered function: len bytes (a power of two, I/O from 4, memory from 16) of
- * ports or memory. It is mapped while the command register and its address allow. In realize(). 0
- * or -errno with *err.
+ * BAR bar (0-5, or PCI_BAR_ROM) of a registered function: len bytes (a power of two, I/O from 4,
+ * memory from 16, ROM from 2048) of ports or memory. It is mapped while the command register and
+ * its address allow. In realize(). 0 or -errno with *err.
  */
 int pci_bar_register(struct pci_function *fn, int bar, uint32_t len, bool is_io,
 	const struct io_ops *ops, struct error *err);
+/* This BAR is video memory: plain memory for the vCPU where the map allows, ops elsewhere. */
+void pci_bar_is_vram(struct pci_function *fn, int bar);
 /* After a device wrote its own command or BAR registers (reset, load): maps what is mapped now. */
 void pci_bars_update(struct pci_function *fn);
 

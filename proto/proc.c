@@ -36,6 +36,7 @@ static const char *const role_names[PROC_COUNT] = {
 	[PROC_QMPD] = "qmpd",
 	[PROC_BLKPROXY] = "blkproxy",
 	[PROC_NETPROXY] = "netproxy",
+	[PROC_DISPLAY] = "display",
 };
 
 static int role_index(const char *role)

@@ -82,7 +82,17 @@
 	X("qmpd", getsockopt, "libevent: errors of a connection")                          \
 	X("qmpd", shutdown, "end of a client's connection")                                \
 	X("qmpd", sendto, "send() to a client")                                            \
-	X("qmpd", recvfrom, "recv() from a client")
+	X("qmpd", recvfrom, "recv() from a client")                                        \
+	X("display", accept4, "VNC clients")                                               \
+	X("display", getpeername, "libvncserver: who the client is")                       \
+	X("display", getsockname, "the same")                                              \
+	X("display", setsockopt, "libvncserver: TCP_NODELAY")                              \
+	X("display", getsockopt, "libvncserver: errors of a connection")                   \
+	X("display", shutdown, "end of a client's connection")                             \
+	X("display", sendto, "send() to a client")                                         \
+	X("display", recvfrom, "recv() from a client, also MSG_PEEK")                      \
+	X("display", select, "libvncserver, waiting for clients")                          \
+	X("display", pselect6, "what select() is in the C library")
 
 /* Only code that is not ours asks for these. */
 #define SANDBOX_DEADLY(X)    \
@@ -145,6 +155,18 @@ static int add_argument_rules(scmp_filter_ctx ctx)
 	return r;
 }
 
+/* The terminal of -display curses: its size and modes, and not TIOCSTI, which types into it. */
+static int add_terminal_rules(scmp_filter_ctx ctx)
+{
+	static const unsigned long requests[] = { TIOCGWINSZ, TCGETS, TCSETS, TCSETSW, TCSETSF };
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < sizeof(requests) / sizeof(requests[0]); i++)
+		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,
+			SCMP_A1(SCMP_CMP_EQ, (scmp_datum_t)requests[i], 0));
+	return r;
+}
+
 static int build_filter(scmp_filter_ctx ctx, const char *role)
 {
 	int r = 0;
@@ -156,6 +178,8 @@ static int build_filter(scmp_filter_ctx ctx, const char *role)
 		r = seccomp_rule_add(ctx, SCMP_ACT_KILL_PROCESS, deadly[i], 0);
 	if (r == 0)
 		r = add_argument_rules(ctx);
+	if (r == 0 && strcmp(role, "display") == 0)
+		r = add_terminal_rules(ctx);
 	/* The control thread runs already. */
 	if (r == 0)
 		r = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_TSYNC, 1);

@@ -18,6 +18,12 @@
  * bell-replaylog      eventfds logfile     replaylog          the log, opened by the hub (write
  * when recording, read when replaying) kernel, initrd, bios           devices    files, opened
  * read-only by the hub qmp-listen  qmpd               a listening socket
+ *
+ *   ram is followed by video memory (MachineConfig.vram_bytes); codemap has bits for it, too
+ *   display          devices            devices rw, hub and display ro     struct display_page
+ *   vgabios          devices            the video BIOS, a file
+ *   vnc-listen       display            a listening socket
+ *   terminal         display            the hub's terminal (-display curses)
  */
 #ifndef DEJAVM_SEGMENTS_H
 #define DEJAVM_SEGMENTS_H
@@ -45,6 +51,7 @@ enum proc_index {
 	PROC_QMPD,
 	PROC_BLKPROXY,
 	PROC_NETPROXY,
+	PROC_DISPLAY,
 	PROC_COUNT
 };
 

@@ -253,7 +253,8 @@ static void setup(struct vcpu *v)
 
 	if (!mc)
 		proc_fatal(&v->proc, "the hub sent no machine configuration");
-	b->ram_len = mc->ram_bytes;
+	/* Video memory lies behind RAM, and is memory like it. */
+	b->ram_len = mc->ram_bytes + mc->vram_bytes;
 	code_len = (b->ram_len >> 12) / 8;
 	b->rom_len = proc_segment(&v->proc, "rom") ? proc_segment(&v->proc, "rom")->len : 0;
 	b->machine = map_or_die(&v->proc, "machine", true, sizeof(*b->machine));
