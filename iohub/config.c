@@ -18,8 +18,10 @@
 #include "log.h"
 #include "process.h"
 
-#define BIOS_DEFAULT "/usr/share/seabios/bios-256k.bin"
-#define BIOS_MAX_LEN (16u << 20)
+#define BIOS_DEFAULT	"/usr/share/seabios/bios-256k.bin"
+#define BIOS_MAX_LEN	(16u << 20)
+#define VGABIOS_DEFAULT "/usr/share/seabios/vgabios-stdvga.bin"
+#define VGABIOS_MAX_LEN (256u << 10)
 
 extern char **environ;
 
@@ -80,6 +82,16 @@ static int open_boot_files(
 	must(c->bios_name);
 	return open_file(
 		shm, "bios", "-bios", c->bios_name, BIOS_MAX_LEN, &c->bios.hash, &c->bios.len, err);
+}
+
+/* Not there: a kernel by -kernel, or a firmware of one's own, does without. */
+static int open_vgabios(
+	struct config *c, const struct options *o, struct shm *shm, struct error *err)
+{
+	if (!options_vram_bytes(o) || access(VGABIOS_DEFAULT, F_OK) < 0)
+		return 0;
+	return open_file(shm, "vgabios", "-vga std:", VGABIOS_DEFAULT, VGABIOS_MAX_LEN,
+		&c->vgabios.hash, &c->vgabios.len, err);
 }
 
 static int open_log(const struct options *o, struct shm *shm, struct error *err)
@@ -260,6 +272,8 @@ static void build_keys(struct config *c, const struct options *o)
 	else
 		key_add(c, "rtc.base", "host");
 	key_add(c, "shift", "%u", c->shift);
+	if (options_vram_bytes(o))
+		key_add_digest(c, "vgabios.digest", c->vgabios.hash, c->vgabios.len);
 	key_add_devices(c, o);
 	qsort(c->key_ptrs, c->n_keys, sizeof(c->key_ptrs[0]), key_compare);
 }
@@ -340,6 +354,8 @@ static void build_machine(struct config *c, const struct options *o)
 	Dejavm__MachineConfig *m = &c->machine;
 
 	m->ram_bytes = o->ram_bytes;
+	m->vram_bytes = options_vram_bytes(o);
+	m->vgabios_name = (char *)VGABIOS_DEFAULT;
 	m->shift = c->shift;
 	m->sleep = o->sleep;
 	m->cpu_model = (char *)o->cpu_model;
@@ -390,7 +406,8 @@ int config_build(struct config *c, struct options *o, struct shm *shm, struct er
 	dejavm__log_config__init(&c->log);
 	c->shift = o->shift >= 0 ? (uint32_t)o->shift : ICOUNT_SHIFT_AUTO;
 	c->digest_log2 = o->digest_log2 >= 0 ? (uint32_t)o->digest_log2 : DIGEST_LOG2;
-	if ((r = open_boot_files(c, o, shm, err)) || (r = open_log(o, shm, err)))
+	if ((r = open_boot_files(c, o, shm, err)) || (r = open_vgabios(c, o, shm, err)) ||
+		(r = open_log(o, shm, err)))
 		return r;
 	if (o->rr == RR_DO_REPLAY && (o->shift < 0 || o->digest_log2 < 0))
 		ask_log(c, o);

@@ -28,7 +28,7 @@ struct config {
 	char *bios_name; /* -bios or the default; NULL: none */
 	struct {
 		uint64_t hash, len;
-	} kernel, initrd, bios;
+	} kernel, initrd, bios, vgabios;
 	uint32_t shift, digest_log2;
 };
 

@@ -11,6 +11,8 @@
  *	watch.c			signals, heart beats
  *	monitor.c		what qmpd asks for
  *	hostlink.c, mux.c, chardev*.c	characters
+ *	display.c		the process that shows the picture, and what a user types there
+ *	screendump.c		the picture as a file
  *	stats.c			--stats
  */
 #ifndef DEJAVM_HUB_HUB_H
@@ -21,6 +23,7 @@
 
 #include "config.h"
 #include "control.pb-c.h"
+#include "display.h"
 #include "hostlink.h"
 #include "options.h"
 #include "process.h"
@@ -56,6 +59,20 @@ struct life {
 	size_t unsent;
 };
 
+/* The picture, and who shows it; all NULL without a display adapter. */
+struct display {
+	const struct display_page *page;
+	const uint8_t *vram;
+	uint64_t vram_len;
+	char name[160];	  /* where VNC clients connect */
+	char password[9]; /* VNC knows eight bytes of it */
+	Dejavm__DisplayConfig config;
+	/* send-key: keys that are down until the timer */
+	struct event *release_ev;
+	uint32_t down[16];
+	size_t n_down;
+};
+
 struct hub {
 	struct options opt;
 	struct event_base *base;
@@ -74,6 +91,7 @@ struct hub {
 	int log_fd;	   /* -D, or -1 */
 	bool qmp_waiting;  /* -qmp wait=on, and no client yet */
 	char qmp_name[160];
+	struct display display;
 };
 
 /* ---- life.c ---- */
@@ -106,6 +124,52 @@ void watch_close(struct hub *hub);
 void monitor_request(struct hub *hub, const Dejavm__MonitorRequest *req);
 /* Tells QMP clients. data: JSON object or "". */
 void monitor_event(struct hub *hub, const char *name, const char *data);
+
+/* Why an input that changes the machine cannot be given now, or NULL. */
+const char *monitor_no_input(const struct hub *hub);
+
+/* ---- monitor_display.c: commands, as in monitor.c ---- */
+
+struct json_object;
+const char *cmd_screendump(struct hub *hub, struct json_object *args, char *ret, size_t cap);
+const char *cmd_send_key(struct hub *hub, struct json_object *args, char *ret, size_t cap);
+const char *cmd_input_send_event(struct hub *hub, struct json_object *args, char *ret, size_t cap);
+const char *cmd_change_vnc_password(
+	struct hub *hub, struct json_object *args, char *ret, size_t cap);
+const char *cmd_set_password(struct hub *hub, struct json_object *args, char *ret, size_t cap);
+const char *cmd_query_vnc(struct hub *hub, struct json_object *args, char *ret, size_t cap);
+const char *cmd_query_mice(struct hub *hub, struct json_object *args, char *ret, size_t cap);
+
+/* ---- display.c ---- */
+
+/* Adds to hub->shm what the display process gets, before any process is started. 0 or -errno with
+ * *err. */
+int display_open(struct hub *hub, struct error *err);
+/* What a user did at the display. */
+void display_on_inputs(struct hub *hub, const Dejavm__UserInputs *in);
+/* The password for VNC clients from now on; "": nobody gets in. */
+void display_set_password(struct hub *hub, const char *text);
+/* It is ready (again). */
+void display_on_ready(struct hub *hub);
+void display_close(struct hub *hub);
+
+/* ---- screendump.c ---- */
+
+enum screendump_format { SCREENDUMP_PPM, SCREENDUMP_PNG };
+/*
+ * Writes the picture of this moment to a file; the guest stands still at a checkpoint meanwhile. 0
+ * or -errno with *err.
+ */
+int screendump(struct hub *hub, const char *path, enum screendump_format format, struct error *err);
+
+/* ---- life.c, again ---- */
+
+/*
+ * Stops the vCPU between two instructions, for a look at memory that leaves no trace: at most ms
+ * milliseconds are waited for that. True: it stands, until life_release(). It need not be running.
+ */
+bool life_hold(struct hub *hub, int ms);
+void life_release(struct hub *hub);
 
 /* ---- stats.c ---- */
 

@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "atomic.h"
@@ -119,6 +120,30 @@ int life_cont(struct hub *hub)
 	thaw(hub);
 	monitor_event(hub, "RESUME", "");
 	return 0;
+}
+
+/* The vCPU's side is park() in vcpu/main.c: a slice is less than a millisecond. While it waits in a
+ * HALT, nothing writes either, and when it comes out it sees the run state first. */
+bool life_hold(struct hub *hub, int ms)
+{
+	int64_t start = host_monotonic_ns();
+	const struct timespec nap = { .tv_nsec = 100 * 1000 };
+
+	if (hub->life.phase != LIFE_LIVE || hub->life.run_state != RUN_RUNNING)
+		return true;
+	atomic_store_release(&hub->machine->run_state, RUN_PAUSED);
+	while (!atomic_load_acquire(&hub->machine->vcpu_parked)) {
+		if (ms_since(start) >= ms)
+			return false;
+		nanosleep(&nap, NULL);
+	}
+	return true;
+}
+
+void life_release(struct hub *hub)
+{
+	if (hub->life.phase == LIFE_LIVE && hub->life.run_state == RUN_RUNNING)
+		set_run_state(hub, RUN_RUNNING);
 }
 
 /* ---- the end ---- */

@@ -34,14 +34,15 @@ static int make_segments(struct error *err)
 	const struct chan_geometry seq = { SEQ_NSLOTS, SEQ_ARENA_LEN, SEQ_NSLOTS, SEQ_ARENA_LEN };
 	const struct chan_geometry host = { HOSTIO_NSLOTS, HOSTIO_ARENA_LEN, HOSTIO_NSLOTS,
 		HOSTIO_ARENA_LEN };
-	const uint64_t ram = hub.opt.ram_bytes;
+	const uint64_t ram = hub.opt.ram_bytes, vram = options_vram_bytes(&hub.opt);
 	const struct segment_size sizes[] = {
 		{ "machine", sizeof(struct machine_page) },
-		{ "ram", ram },
+		{ "ram", ram + vram },
 		{ "rom", ROM_LEN },
 		{ "cpustate", sizeof(struct cpu_state_page) },
 		{ "memmap", sizeof(struct memmap_page) },
-		{ "codemap", (ram / 4096 + 7) / 8 },
+		{ "codemap", ((ram + vram) / 4096 + 7) / 8 },
+		{ "display", sizeof(struct display_page) },
 		{ "chan-bus-vcpu", chan_segment_size(&bus, true) },
 		{ "chan-bus-devices", chan_segment_size(&bus, false) },
 		{ "chan-seq-devices", chan_segment_size(&seq, true) },
@@ -113,7 +114,7 @@ static int setup(struct error *err)
 	/* Everything that can be wrong with files is found before anything starts. */
 	if ((r = config_build(&hub.config, &hub.opt, &hub.shm, err)) ||
 		(r = rundir_open(&hub.rundir, hub.opt.run_dir, err)) || (r = make_segments(err)) ||
-		(r = open_qmp(err)))
+		(r = open_qmp(err)) || (r = display_open(&hub, err)))
 		return r;
 	life_init(&hub);
 	introductions_open(&hub);
@@ -128,6 +129,7 @@ static void cleanup(void)
 {
 	if (hub.opt.qmp && hub.opt.qmp_spec.path && hub.qmp_name[0])
 		unlink(hub.opt.qmp_spec.path);
+	display_close(&hub);
 	watch_close(&hub);
 	rundir_close(&hub.rundir);
 	shm_done(&hub.shm);

@@ -14,7 +14,7 @@ struct monitor_command {
 	const char *name;
 	/* Returns NULL, or the text of a GenericError. *ret_value: JSON of "return"; it begins as
 	 * "{}". */
-	const char *(*run)(struct hub *hub, char *ret_value, size_t cap);
+	const char *(*run)(struct hub *hub, struct json_object *args, char *ret_value, size_t cap);
 };
 
 void monitor_event(struct hub *hub, const char *name, const char *data)
@@ -30,14 +30,15 @@ void monitor_event(struct hub *hub, const char *name, const char *data)
 	process_send(&hub->proc[PROC_QMPD], &c);
 }
 
-static const char *cmd_query_status(struct hub *hub, char *ret, size_t cap)
+static const char *cmd_query_status(
+	struct hub *hub, struct json_object *args, char *ret, size_t cap)
 {
 	snprintf(ret, cap, "{\"status\":\"%s\",\"singlestep\":false,\"running\":%s}",
 		life_status_name(hub), hub->life.run_state == RUN_RUNNING ? "true" : "false");
 	return NULL;
 }
 
-static const char *cmd_query_name(struct hub *hub, char *ret, size_t cap)
+static const char *cmd_query_name(struct hub *hub, struct json_object *args, char *ret, size_t cap)
 {
 	struct json_object *o;
 
@@ -50,19 +51,18 @@ static const char *cmd_query_name(struct hub *hub, char *ret, size_t cap)
 	return NULL;
 }
 
-static const char *cmd_stop(struct hub *hub, char *ret, size_t cap)
+static const char *cmd_stop(struct hub *hub, struct json_object *args, char *ret, size_t cap)
 {
 	life_stop(hub);
 	return NULL;
 }
 
-static const char *cmd_cont(struct hub *hub, char *ret, size_t cap)
+static const char *cmd_cont(struct hub *hub, struct json_object *args, char *ret, size_t cap)
 {
 	return life_cont(hub) < 0 ? "Resetting the Virtual Machine is required" : NULL;
 }
 
-/* Why an input that changes the machine cannot be given now, or NULL. */
-static const char *no_input(const struct hub *hub)
+const char *monitor_no_input(const struct hub *hub)
 {
 	if (hub->life.finished)
 		return "The run has ended and its log is closed; only 'quit' is possible";
@@ -71,25 +71,27 @@ static const char *no_input(const struct hub *hub)
 	return NULL;
 }
 
-static const char *cmd_system_reset(struct hub *hub, char *ret, size_t cap)
+static const char *cmd_system_reset(
+	struct hub *hub, struct json_object *args, char *ret, size_t cap)
 {
-	const char *no = no_input(hub);
+	const char *no = monitor_no_input(hub);
 
 	if (!no)
 		hostlink_input(hub, SEQ_EV_RESET, 0, SHUTDOWN_HOST_QMP, 0, NULL, 0);
 	return no;
 }
 
-static const char *cmd_system_powerdown(struct hub *hub, char *ret, size_t cap)
+static const char *cmd_system_powerdown(
+	struct hub *hub, struct json_object *args, char *ret, size_t cap)
 {
-	const char *no = no_input(hub);
+	const char *no = monitor_no_input(hub);
 
 	if (!no)
 		hostlink_input(hub, SEQ_EV_POWERDOWN, 0, 0, 0, NULL, 0);
 	return no;
 }
 
-static const char *cmd_quit(struct hub *hub, char *ret, size_t cap)
+static const char *cmd_quit(struct hub *hub, struct json_object *args, char *ret, size_t cap)
 {
 	return NULL; /* after the reply: see monitor_request() */
 }
@@ -102,6 +104,13 @@ static const struct monitor_command commands[] = {
 	{ "system_reset", cmd_system_reset },
 	{ "system_powerdown", cmd_system_powerdown },
 	{ "quit", cmd_quit },
+	{ "screendump", cmd_screendump },
+	{ "send-key", cmd_send_key },
+	{ "input-send-event", cmd_input_send_event },
+	{ "change-vnc-password", cmd_change_vnc_password },
+	{ "set_password", cmd_set_password },
+	{ "query-vnc", cmd_query_vnc },
+	{ "query-mice", cmd_query_mice },
 };
 
 static void reply(struct hub *hub, uint64_t id, const char *error, const char *value)
@@ -138,11 +147,12 @@ void monitor_request(struct hub *hub, const Dejavm__MonitorRequest *req)
 {
 	const char *error = "The hub does not know this command";
 	char value[1024] = "{}";
+	struct json_object *args = *req->arguments ? json_tokener_parse(req->arguments) : NULL;
 
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
 		if (strcmp(commands[i].name, req->command))
 			continue;
-		error = commands[i].run(hub, value, sizeof(value));
+		error = commands[i].run(hub, args, value, sizeof(value));
 		/* quit: SHUTDOWN comes before the reply, and the reply before the end. */
 		if (!strcmp(req->command, "quit")) {
 			if (!hub->life.shutdown_told)
@@ -150,11 +160,13 @@ void monitor_request(struct hub *hub, const Dejavm__MonitorRequest *req)
 					"{\"guest\":false,\"reason\":\"host-qmp-quit\"}");
 			hub->life.shutdown_told = true;
 			reply(hub, req->id, NULL, value);
+			json_object_put(args);
 			life_request_end(hub, END_BY_QMP, 0);
 			return;
 		}
 		break;
 	}
+	json_object_put(args);
 	reply(hub, req->id, error, value);
 	after(hub, req->command, error);
 }

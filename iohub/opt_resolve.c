@@ -271,8 +271,8 @@ int options_resolve(struct options *o, struct error *err)
 		return r;
 	if (!o->engine && (r = option_accel(o, "-accel", "tcg", err)))
 		return r;
-	if ((r = check_together(o, err)) || (r = add_serial_ports(o, err)) ||
-		(r = number_serial_ports(o, err)))
+	if ((r = check_together(o, err)) || (r = options_resolve_display(o, err)) ||
+		(r = add_serial_ports(o, err)) || (r = number_serial_ports(o, err)))
 		return r;
 	name_streams(o);
 	order_devices(o);

@@ -210,5 +210,6 @@ void options_done(struct options *o)
 	for (size_t i = 0; i < PROC_COUNT; i++)
 		free(o->wrap[i]);
 	chardev_spec_done(&o->qmp_spec);
+	chardev_spec_done(&o->vnc_spec);
 	memset(o, 0, sizeof(*o));
 }

@@ -84,6 +84,11 @@ struct device_spec {
 
 #define ACCEL_TB_SIZE_MAX 1024 /* MiB */
 
+#define VGAMEM_MIB 16 /* video memory, unless vgamem_mb= says otherwise */
+
+enum vga_kind { VGA_DEFAULT, VGA_NONE, VGA_STD };
+enum display_kind { DISPLAY_DEFAULT, DISPLAY_NONE, DISPLAY_CURSES, DISPLAY_VNC };
+
 enum rr_mode { RR_OFF, RR_DO_RECORD, RR_DO_REPLAY };
 
 struct options {
@@ -114,6 +119,11 @@ struct options {
 	size_t n_devices;
 	size_t n_streams;
 	bool nographic;
+	/* display */
+	enum vga_kind vga;
+	enum display_kind display;
+	struct chardev_spec vnc_spec; /* DISPLAY_VNC */
+	bool vnc_password;
 	/* management */
 	bool qmp;
 	struct chardev_spec qmp_spec;
@@ -175,5 +185,10 @@ bool device_spec_get(const struct device_spec *d, const char *key, uint64_t *ret
 
 /* After all options: default devices, chardev users, streams, contradictions. */
 int options_resolve(struct options *o, struct error *err);
+
+/* Part of it: the default display adapter, and what contradicts it. */
+int options_resolve_display(struct options *o, struct error *err);
+/* Video memory of the machine that the options make; 0: there is no display adapter. */
+uint64_t options_vram_bytes(const struct options *o);
 
 #endif

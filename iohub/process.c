@@ -153,6 +153,7 @@ static int welcome(struct process *p)
 	w.log = &hub->config.log;
 	w.machine = &hub->config.machine;
 	w.replay = &hub->config.replay;
+	w.display = &hub->display.config;
 	w.qmp_listen = hub->qmp_name;
 	c.msg_case = DEJAVM__CONTROL__MSG_WELCOME;
 	c.welcome = &w;
@@ -208,6 +209,8 @@ static void on_ready(struct process *p)
 	p->state = PROCESS_READY;
 	p->beat_ns = host_monotonic_ns();
 	log_info("process %s (pid %d) is ready", p->role->name, (int)p->pid);
+	if (p->role->index == PROC_DISPLAY)
+		display_on_ready(p->hub);
 	life_try_start(p->hub);
 }
 
@@ -242,6 +245,12 @@ static void dispatch(struct process *p, const Dejavm__Control *c)
 			monitor_request(p->hub, c->monitor_request);
 		else
 			violation(p, "MonitorRequest is qmpd's to send");
+		break;
+	case DEJAVM__CONTROL__MSG_USER_INPUTS:
+		if (p->role->index == PROC_DISPLAY)
+			display_on_inputs(p->hub, c->user_inputs);
+		else
+			violation(p, "UserInputs are the display's to send");
 		break;
 	default: violation(p, "an unexpected message"); break;
 	}
@@ -452,7 +461,11 @@ bool process_restart(struct process *p)
 
 static bool role_wanted(const struct hub *hub, int index)
 {
-	return index != PROC_QMPD || hub->opt.qmp;
+	switch (index) {
+	case PROC_QMPD: return hub->opt.qmp;
+	case PROC_DISPLAY: return hub->opt.display > DISPLAY_NONE;
+	}
+	return true;
 }
 
 void processes_init(struct hub *hub)

@@ -11,6 +11,7 @@
 
 #include "log.h"
 #include "process.h"
+#include "segments.h"
 
 #define CONTROL_FD 3
 
@@ -92,7 +93,9 @@ pid_t process_spawn(
 			    (int)sizeof(script))
 		return error_set(err, EINVAL, "--wrap %s=%.40s...: the command is too long",
 			role->name, wrap);
-	set_attributes(&attr, wrap != NULL);
+	/* The display may read the terminal itself (-display curses), which only the terminal's
+	 * own group can. */
+	set_attributes(&attr, wrap != NULL || role->index == PROC_DISPLAY);
 	posix_spawn_file_actions_init(&fa);
 	if (!wrap)
 		posix_spawn_file_actions_addopen(&fa, 0, "/dev/null", O_RDONLY, 0);

@@ -131,7 +131,7 @@ static void on_output(void *opaque, const char *text, size_t len)
 	evbuffer_add(s->out, text, len);
 }
 
-static void on_forward(void *opaque, uint64_t number, const char *command)
+static void on_forward(void *opaque, uint64_t number, const char *command, const char *arguments)
 {
 	struct server *s = opaque;
 	Dejavm__Control c = DEJAVM__CONTROL__INIT;
@@ -139,6 +139,7 @@ static void on_forward(void *opaque, uint64_t number, const char *command)
 
 	r.id = number;
 	r.command = (char *)command;
+	r.arguments = (char *)arguments;
 	c.msg_case = DEJAVM__CONTROL__MSG_MONITOR_REQUEST;
 	c.monitor_request = &r;
 	if (proc_send(&s->proc, &c) < 0)

@@ -15,6 +15,7 @@
 
 #define GENERIC	  "GenericError"
 #define NOT_FOUND "CommandNotFound"
+#define ARGS_MAX  8
 
 /* The interface that we speak is that of this version; who we are is said in "package". */
 #define QMP_MAJOR 7
@@ -25,22 +26,27 @@ struct command {
 	const char *name;
 	/* NULL: the hub's. Sends the answer itself. */
 	void (*run)(struct qmp *q, struct json_object *args, struct json_object *id, bool has_id);
+	const char *args[ARGS_MAX + 1]; /* of the hub's */
 };
 
 #define QMP_LOCAL(name, fn)       \
 	static void command_##fn( \
 		struct qmp *q, struct json_object *args, struct json_object *id, bool has_id);
 #define QMP_HUB(name)
+#define QMP_HUB_ARGS(name, ...)
 #include "qmp_commands.def"
 #undef QMP_LOCAL
 #undef QMP_HUB
+#undef QMP_HUB_ARGS
 
 static const struct command commands[] = {
-#define QMP_LOCAL(name, fn) { name, command_##fn },
-#define QMP_HUB(name)	    { name, NULL },
+#define QMP_LOCAL(name, fn)	{ name, command_##fn, { NULL } },
+#define QMP_HUB(name)		{ name, NULL, { NULL } },
+#define QMP_HUB_ARGS(name, ...) { name, NULL, { __VA_ARGS__, NULL } },
 #include "qmp_commands.def"
 #undef QMP_LOCAL
 #undef QMP_HUB
+#undef QMP_HUB_ARGS
 };
 
 #define N_COMMANDS (sizeof(commands) / sizeof(commands[0]))
@@ -243,8 +249,12 @@ static const char *unexpected_argument(const struct command *c, struct json_obje
 		return NULL;
 	json_object_object_foreach(args, key, value)
 	{
+		size_t i = 0;
+
 		(void)value;
-		if (c->run != command_qmp_capabilities || strcmp(key, "enable"))
+		while (c->args[i] && strcmp(c->args[i], key))
+			i++;
+		if (!c->args[i] && (c->run != command_qmp_capabilities || strcmp(key, "enable")))
 			return key;
 	}
 	return NULL;
@@ -254,7 +264,7 @@ static void run_command(struct qmp *q, const char *name, struct json_object *arg
 	struct json_object *id, bool has_id)
 {
 	const struct command *c = find_command(name);
-	const char *extra;
+	const char *extra, *text;
 
 	if (!q->negotiated && (!c || c->run != command_qmp_capabilities)) {
 		send_error(q, id, has_id, NOT_FOUND,
@@ -274,10 +284,17 @@ static void run_command(struct qmp *q, const char *name, struct json_object *arg
 		c->run(q, args, id, has_id);
 		return;
 	}
+	text = args ? json_object_to_json_string_ext(args, JSON_C_TO_STRING_PLAIN) : "";
+	if (strlen(text) > QMP_ARGUMENTS_MAX) {
+		send_error(q, id, has_id, GENERIC,
+			"The arguments of '%s' are too long: at most %d bytes", name,
+			QMP_ARGUMENTS_MAX);
+		return;
+	}
 	q->pending = ++*q->next_number;
 	q->pending_id = json_object_get(id);
 	q->has_id = has_id;
-	q->forward(q->opaque, q->pending, name);
+	q->forward(q->opaque, q->pending, name, text);
 }
 
 static bool on_value(void *opaque, struct json_object *req, const char *error)
@@ -333,7 +350,8 @@ size_t qmp_feed(struct qmp *q, const void *data, size_t len)
 
 void qmp_init(struct qmp *q, uint64_t *next_number,
 	void (*output)(void *opaque, const char *text, size_t len),
-	void (*forward)(void *opaque, uint64_t number, const char *command), void *opaque)
+	void (*forward)(void *opaque, uint64_t number, const char *command, const char *arguments),
+	void *opaque)
 {
 	*q = (struct qmp){
 		.output = output, .forward = forward, .opaque = opaque, .next_number = next_number

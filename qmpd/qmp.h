@@ -13,11 +13,15 @@
 
 #include "json_in.h"
 
+/* Of one command, as plain JSON: it has to fit into a packet to the hub. */
+#define QMP_ARGUMENTS_MAX 65536
+
 struct qmp {
 	/* One or more whole lines for the client. */
 	void (*output)(void *opaque, const char *text, size_t len);
-	/* A command for the hub; its answer comes by qmp_reply() with the same number. */
-	void (*forward)(void *opaque, uint64_t number, const char *command);
+	/* A command for the hub, arguments as a JSON object or ""; its answer comes by qmp_reply()
+	 * with the same number. */
+	void (*forward)(void *opaque, uint64_t number, const char *command, const char *arguments);
 	void *opaque;
 	/* private */
 	struct json_in in;
@@ -34,7 +38,8 @@ struct qmp {
  */
 void qmp_init(struct qmp *q, uint64_t *next_number,
 	void (*output)(void *opaque, const char *text, size_t len),
-	void (*forward)(void *opaque, uint64_t number, const char *command), void *opaque);
+	void (*forward)(void *opaque, uint64_t number, const char *command, const char *arguments),
+	void *opaque);
 void qmp_done(struct qmp *q);
 /* Bytes from the client; returns how many were taken. The rest is offered again when qmp_busy() is
  * false. */

@@ -63,7 +63,7 @@ class Machine:
         self.output = bytearray()
         self.sock = None
         self.progress = progress
-        cmd = [launcher()] + list(args) + ["-display", "none", "-net", "none", "--stats", self.stats_path,
+        cmd = [launcher(), "-display", "none"] + list(args) + ["-net", "none", "--stats", self.stats_path,
                                            "--run-dir", os.path.join(self.dir, "run")]
         if serial is True:
             path = os.path.join(self.dir, "serial0.sock")

@@ -4,7 +4,7 @@
 #
 #   scripts/test.sh [--quick] [STAGE...]
 #
-# Stages: format build unit asan install boot failures deaths determinism
+# Stages: format build unit asan install boot display failures deaths determinism
 # bench. Without a stage: all. --quick: fewer rounds. The last line is "N passed, N failed".
 set -u
 cd "$(dirname "$0")/.." || exit 1
@@ -123,11 +123,12 @@ if wanted install; then
     check "the installed tree works from any directory" tests/system/test_install.sh "$DEJAVM_BUILD"
 fi
 
-if wanted boot || wanted failures || wanted deaths || wanted determinism || wanted asan; then
+if wanted boot || wanted display || wanted failures || wanted deaths || wanted determinism || wanted asan; then
     stage "guest"
     check "Debian's i386 kernels and busybox are there" scripts/fetch-guest.sh "$DEJAVM_GUEST" both
 fi
 wanted boot && { stage "boots"; tap python3 tests/system/test_boot.py; }
+wanted display && { stage "display"; tap python3 tests/system/test_display.py; }
 wanted failures && { stage "replays that must fail"; tap python3 tests/system/test_failures.py; }
 wanted deaths && { stage "deaths"; tap python3 tests/system/test_deaths.py; }
 wanted determinism && { stage "determinism by force"; tap python3 tests/system/test_determinism.py --rounds "$rounds"; }

@@ -43,10 +43,12 @@ static void on_output(void *opaque, const char *text, size_t len)
 	n_lines++;
 }
 
-static void on_forward(void *opaque, uint64_t number, const char *command)
+static void on_forward(void *opaque, uint64_t number, const char *command, const char *arguments)
 {
 	static const char *const known[] = { "query-name", "query-status", "stop", "cont",
-		"system_reset", "system_powerdown", "quit" };
+		"system_reset", "system_powerdown", "quit", "screendump", "send-key",
+		"input-send-event", "change-vnc-password", "set_password", "query-vnc",
+		"query-mice" };
 	size_t i;
 
 	for (i = 0; i < sizeof(known) / sizeof(known[0]) && strcmp(known[i], command); i++)

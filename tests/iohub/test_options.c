@@ -91,7 +91,21 @@ static const struct {
 	{ "-rtc clock=host", { "clock=host", "clock=vm" } },
 	{ "-rtc drift=1", { "'drift'", "base" } },
 	{ "-display gtk", { "'gtk'", "none" } },
-	{ "-vga std", { "'std'", "none" } },
+	{ "-display curse", { "did you mean 'curses'" } },
+	{ "-display curses -nographic", { "both want the terminal" } },
+	{ "-display curses -vga none", { "no display adapter" } },
+	{ "-vnc :0 -nodefaults", { "no display adapter" } },
+	{ "-vnc 5900", { "[HOST]:NUMBER" } },
+	{ "-vnc :x", { "[HOST]:NUMBER" } },
+	{ "-vnc :-1", { "[HOST]:NUMBER" } },
+	{ "-vnc :60000", { "[HOST]:NUMBER" } },
+	{ "-vnc unix:", { "path" } },
+	{ "-vnc :1,tls=on", { "'tls'", "password" } },
+	{ "-display vnc=:1,password=maybe", { "password" } },
+	{ "-vga cirrus", { "'cirrus'", "std" } },
+	{ "-device VGA -device VGA", { "one display adapter" } },
+	{ "-vga std -device VGA", { "one display adapter" } },
+	{ "-device VGA,vgamem_mb=512", { "vgamem_mb", "256" } },
 	{ "-net user", { "'user'", "none" } },
 	{ "-nic user", { "'user'" } },
 	{ "-parallel stdio", { "'stdio'", "none" } },
@@ -172,8 +186,11 @@ static void test_defaults(void **state)
 	assert_true(o.sleep);
 	assert_int_equal(o.rr, RR_OFF);
 	assert_false(o.qmp);
-	/* One serial port, connected to nothing. */
-	assert_int_equal(o.n_devices, 1);
+	/* One serial port, connected to nothing, and a display adapter that nobody looks at. */
+	assert_int_equal(o.n_devices, 2);
+	assert_string_equal(o.devices[1].type->driver, "VGA");
+	assert_int_equal(options_vram_bytes(&o), 16 << 20);
+	assert_int_equal(o.display, DISPLAY_DEFAULT);
 	assert_int_equal(o.n_streams, 1);
 	assert_string_equal(o.devices[0].type->driver, "isa-serial");
 	assert_string_equal(o.devices[0].stream_name, "serial0");
@@ -182,8 +199,36 @@ static void test_defaults(void **state)
 	parse_ok(&o, "-nodefaults");
 	assert_int_equal(o.n_devices, 0);
 	options_done(&o);
-	parse_ok(&o, "-serial none");
+	assert_int_equal(options_vram_bytes(&o), 0);
+	parse_ok(&o, "-serial none -vga none");
 	assert_int_equal(o.n_devices, 0);
+	options_done(&o);
+}
+
+static void test_display(void **state)
+{
+	struct options o;
+
+	parse_ok(&o, "-vnc :3,password=on");
+	assert_int_equal(o.display, DISPLAY_VNC);
+	assert_string_equal(o.vnc_spec.host, "");
+	assert_string_equal(o.vnc_spec.port, "5903");
+	assert_true(o.vnc_password);
+	options_done(&o);
+	parse_ok(&o, "-display none -display vnc=[::1]:0 -device VGA,vgamem_mb=32 -nodefaults");
+	assert_string_equal(o.vnc_spec.host, "::1");
+	assert_string_equal(o.vnc_spec.port, "5900");
+	assert_int_equal(options_vram_bytes(&o), 32 << 20);
+	options_done(&o);
+	parse_ok(&o, "-vnc unix:/tmp/v -vga std -nodefaults");
+	assert_string_equal(o.vnc_spec.path, "/tmp/v");
+	assert_false(o.vnc_password);
+	options_done(&o);
+	parse_ok(&o, "-vnc :1 -vnc none");
+	assert_int_equal(o.display, DISPLAY_NONE);
+	options_done(&o);
+	parse_ok(&o, "-display curses");
+	assert_int_equal(o.display, DISPLAY_CURSES);
 	options_done(&o);
 }
 
@@ -334,7 +379,7 @@ static void test_streams(void **state)
 		     "isa-debugcon,chardev=c "
 		     "-serial none -serial null -chardev null,id=s -device isa-serial,chardev=s");
 	assert_int_equal(o.n_streams, 4);
-	assert_int_equal(o.n_devices, 5);
+	assert_int_equal(o.n_devices, 6);
 	check_stream(&o, 0, "serial1", "isa-serial");
 	check_stream(&o, 1, "serial0", "isa-serial");
 	check_stream(&o, 2, "debugcon", "isa-debugcon");
@@ -354,7 +399,7 @@ static void test_streams(void **state)
 	options_done(&o);
 	parse_ok(&o, "-nographic -serial stdio");
 	assert_false(o.chardevs[0].mux);
-	assert_int_equal(o.n_devices, 1);
+	assert_int_equal(o.n_devices, 2);
 	options_done(&o);
 }
 
@@ -373,6 +418,7 @@ static void test_names(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_display),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_defaults),
 		cmocka_unit_test(test_values),

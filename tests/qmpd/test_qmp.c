@@ -23,7 +23,7 @@
 struct side {
 	struct qmp q;
 	uint64_t counter, asked; /* number of the last command forwarded */
-	char command[64];
+	char command[64], arguments[128];
 	char out[200000];
 	size_t out_len;
 };
@@ -38,12 +38,13 @@ static void on_output(void *opaque, const char *text, size_t len)
 	s->out[s->out_len] = '\0';
 }
 
-static void on_forward(void *opaque, uint64_t number, const char *command)
+static void on_forward(void *opaque, uint64_t number, const char *command, const char *arguments)
 {
 	struct side *s = opaque;
 
 	s->asked = number;
 	snprintf(s->command, sizeof(s->command), "%s", command);
+	snprintf(s->arguments, sizeof(s->arguments), "%s", arguments);
 }
 
 static struct side *side_new(void)
@@ -222,6 +223,31 @@ static void test_query_commands(void **state)
 
 /* ---- commands that the hub runs ---- */
 
+static void test_arguments(void **state)
+{
+	struct side *s = negotiated();
+	static char big[QMP_ARGUMENTS_MAX + 100];
+	const char one[] = "{\"execute\": \"screendump\", \"arguments\": {\"filename\": \"x\"}}",
+		   bad[] = "{\"execute\": \"screendump\", \"arguments\": {\"file\": \"x\"}}";
+
+	qmp_feed(&s->q, one, strlen(one));
+	assert_string_equal(s->command, "screendump");
+	assert_string_equal(s->arguments, "{\"filename\":\"x\"}");
+	qmp_reply(&s->q, s->asked, "{}", "", NULL);
+	s->out_len = 0;
+	qmp_feed(&s->q, bad, strlen(bad));
+	s->out[s->out_len] = '\0';
+	assert_non_null(strstr(s->out, "Parameter 'file' is unexpected"));
+	s->out_len = 0;
+	memset(big, 'x', sizeof(big) - 4);
+	memcpy(big, "{\"execute\": \"screendump\", \"arguments\": {\"filename\": \"", 53);
+	memcpy(big + sizeof(big) - 4, "\"}}", 3);
+	qmp_feed(&s->q, big, sizeof(big) - 1);
+	s->out[s->out_len] = '\0';
+	assert_non_null(strstr(s->out, "too long"));
+	side_free(s);
+}
+
 static void test_forwarding(void **state)
 {
 	struct side *s = negotiated();
@@ -318,6 +344,7 @@ int main(void)
 		cmocka_unit_test(test_dialogues),
 		cmocka_unit_test(test_query_commands),
 		cmocka_unit_test(test_forwarding),
+		cmocka_unit_test(test_arguments),
 		cmocka_unit_test(test_events_wait_for_negotiation),
 		cmocka_unit_test(test_depth),
 		cmocka_unit_test(test_size),
