@@ -339,6 +339,9 @@ void excp_deliver_raised(struct cpu *cpu);
 bool excp_take_pending(struct cpu *cpu);
 /* Would excp_take_pending() deliver something that ends HLT now? Changes nothing. */
 bool excp_wakes(const struct cpu *cpu);
+/* After excp_take_pending(): is EFLAGS.RF all that the next boundary is looked at for? It stays set
+ * between the iterations of a REP. */
+bool excp_only_rf(const struct cpu *cpu);
 /* INT n, INT3, INTO, INT1: kind as below; the pushed eip is that of the next instruction. */
 enum int_kind { INT_SOFT, INT_SOFT_BP /* INT3, INTO */, INT_ICEBP, INT_HARD };
 void excp_software_int(struct cpu *cpu, const struct insn *in, uint8_t vector, enum int_kind kind);

@@ -46,7 +46,9 @@ static void step_one(struct cpu *cpu)
 		in = &b->insn[0];
 	else
 		icache_fetch_one(cpu, &alone);
-	cpu->run_limit = cpu->icount + 1; /* of a REP one iteration */
+	/* Of a REP one iteration; but RF lasts until it ends, and after an interrupt it is set. */
+	if (!excp_only_rf(cpu) || traces_exec(cpu))
+		cpu->run_limit = cpu->icount + 1;
 	if (unlikely(traces_exec(cpu)))
 		cpu->icache->trace->exec(cpu->icache->trace->opaque, cpu, in);
 	in->fn(cpu, in);

@@ -562,13 +562,23 @@ static bool take_virtual_interrupt(struct cpu *cpu)
 	return true;
 }
 
+/* Must all boundaries be looked at, those between iterations of a REP too? */
+static bool look_at_all(const struct cpu *cpu)
+{
+	return cpu->reset_request || cpu->inhibit || cpu->eflags & FL_TF || cpu->step_armed ||
+	       cpu->db_pending || (cpu->dr_armed && debug_has_code_breakpoint(cpu)) ||
+	       nmi_due(cpu) || (intr_open(cpu) && (apic_due(cpu) || pic_due(cpu)));
+}
+
 /* Must the next boundary be looked at? */
 static bool look_again(const struct cpu *cpu)
 {
-	return cpu->reset_request || cpu->inhibit || cpu->eflags & (FL_TF | FL_RF) ||
-	       cpu->step_armed || cpu->db_pending ||
-	       (cpu->dr_armed && debug_has_code_breakpoint(cpu)) || nmi_due(cpu) ||
-	       (intr_open(cpu) && (apic_due(cpu) || pic_due(cpu)));
+	return cpu->eflags & FL_RF || look_at_all(cpu);
+}
+
+bool excp_only_rf(const struct cpu *cpu)
+{
+	return cpu->eflags & FL_RF && !look_at_all(cpu);
 }
 
 bool excp_take_pending(struct cpu *cpu)
