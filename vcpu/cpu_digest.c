@@ -98,23 +98,25 @@ static bool page_is_hole(struct ram_digest *d, uint32_t page)
 	return page < d->data;
 }
 
-static void page_changed(void *opaque, uint32_t page)
+/* Windows tell of pages that were not written, too: only a change counts. */
+static bool page_changed(void *opaque, uint32_t page)
 {
 	struct ram_digest *d = opaque;
 	uint64_t h;
 	uint32_t b;
 
-	if (page >= d->npages)
-		return;
+	if (page >= d->npages || (!d->page[page] && page_is_hole(d, page)))
+		return false;
 	b = page / d->bucket_pages;
-	d->touched[b] = true; /* whether there is a hole is the host's business */
-	if (!d->page[page] && page_is_hole(d, page))
-		return;
 	h = hash64(0, d->ram + (size_t)page * PAGE_LEN, PAGE_LEN);
 	h = h == d->zero_hash ? 0 : hash64(page, &h, sizeof(h));
+	if (h == d->page[page])
+		return false;
+	d->touched[b] = true;
 	d->sum += h - d->page[page];
 	d->bucket[b] += (uint32_t)h - (uint32_t)d->page[page];
 	d->page[page] = h;
+	return true;
 }
 
 static void put_ram(struct ram_digest *d, struct cpu *cpu, struct digest_writer *w)

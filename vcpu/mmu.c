@@ -419,8 +419,9 @@ struct mmu *mmu_new(void)
 	if (m == MAP_FAILED)
 		return NULL;
 	m->dirty = calloc(1, sizeof(*m->dirty));
+	m->kept = calloc(1, sizeof(*m->kept));
 	m->rmap = calloc(1, sizeof(*m->rmap));
-	if (!m->dirty || !m->rmap) {
+	if (!m->dirty || !m->kept || !m->rmap) {
 		mmu_free(&m->pub);
 		return NULL;
 	}
@@ -437,6 +438,7 @@ void mmu_free(struct mmu *mmu)
 	if (!m)
 		return;
 	free(m->dirty);
+	free(m->kept);
 	free(m->rmap);
 	must(munmap(m, sizeof(*m)) == 0);
 }

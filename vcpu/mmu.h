@@ -33,8 +33,13 @@ int mmu_set_map(struct cpu *cpu, const struct memmap_page *map, uint8_t *ram, si
  */
 void mmu_set_codemap(struct cpu *cpu, uint8_t *codemap, size_t len);
 
-/* RAM pages written since the last call, in order; then forgets them. */
-void mmu_take_dirty(struct cpu *cpu, void (*fn)(void *opaque, uint32_t ram_page), void *opaque);
+/*
+ * RAM pages that may have been written since the last call, in order; then forgets them. fn says
+ * whether a page is another than the last time: which of them the guest is busy with (pages that a
+ * window shows for writing are told each time, until they have not changed).
+ */
+typedef bool mmu_dirty_fn(void *opaque, uint32_t ram_page);
+void mmu_take_dirty(struct cpu *cpu, mmu_dirty_fn *fn, void *opaque);
 void mmu_mark_dirty(struct cpu *cpu, uint32_t ram_page); /* by DMA */
 void mmu_mark_dirty_all(struct cpu *cpu);
 

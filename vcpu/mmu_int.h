@@ -55,6 +55,7 @@ struct mmu_priv {
 	const uint8_t *rom;
 	size_t ram_len, rom_len;
 	uint64_t *dirty; /* a bit for each RAM page */
+	uint64_t *kept;	 /* the same: within mmu_take_dirty(), pages that writes still go fast to */
 	size_t dirty_words;
 	/* For each RAM page: slot + 1 of the only write entry that may lead to it; 0: there is
 	 * none; RMAP_MANY. */
@@ -163,9 +164,12 @@ enum fetched xlate_drop(struct mmu_priv *m, uint32_t lin);
  */
 void tlb_set(struct mmu_priv *m, uint32_t slot, bool global, const uint8_t *read,
 	const uint8_t *write, uint32_t ram_page);
-/* Makes all accesses (all writes, all writes to this page) slow. The guest does not notice. */
+/* Makes all accesses (all writes, all writes to this page) slow. The guest does not notice.
+ * tlb_drop_writes() leaves those that a window shows, and notes their pages in `kept`. */
 void tlb_drop_all(struct mmu_priv *m);
 void tlb_drop_writes(struct mmu_priv *m);
+/* Those to pages in `kept` too; then there are none. */
+void tlb_drop_kept(struct mmu_priv *m);
 void tlb_drop_writes_to(struct mmu_priv *m, uint32_t ram_page);
 
 /* ---- mmu.c ---- */

@@ -172,17 +172,28 @@ void phys_write32(struct cpu *cpu, uint64_t gpa, uint32_t val)
 
 /* ---- dirty pages ---- */
 
-void mmu_take_dirty(struct cpu *cpu, void (*fn)(void *opaque, uint32_t ram_page), void *opaque)
+void mmu_take_dirty(struct cpu *cpu, mmu_dirty_fn *fn, void *opaque)
 {
 	struct mmu_priv *m = mmu_priv(cpu);
+	bool idle = false;
 
 	tlb_drop_writes(m);
 	for (size_t w = 0; w < m->dirty_words; w++) {
 		uint64_t bits = m->dirty[w];
 
-		for (m->dirty[w] = 0; bits; bits &= bits - 1)
-			fn(opaque, (uint32_t)(w * 64) + (uint32_t)__builtin_ctzll(bits));
+		for (m->dirty[w] = 0; bits; bits &= bits - 1) {
+			unsigned i = (unsigned)__builtin_ctzll(bits);
+			uint64_t bit = 1ull << i;
+
+			if (fn(opaque, (uint32_t)(w * 64) + i) && (m->kept[w] & bit)) {
+				m->kept[w] &= ~bit;
+				m->dirty[w] |= bit;
+			}
+		}
+		idle |= m->kept[w] != 0;
 	}
+	if (idle)
+		tlb_drop_kept(m);
 }
 
 void mmu_mark_dirty(struct cpu *cpu, uint32_t ram_page)
@@ -236,17 +247,21 @@ static int pages_resize(struct mmu_priv *m, size_t ram_len)
 {
 	size_t words = (ram_len / PAGE_SIZE + 63) / 64;
 	uint64_t *d = calloc(words ? words : 1, sizeof(*d));
+	uint64_t *k = calloc(words ? words : 1, sizeof(*k));
 	uint32_t *r = calloc(words ? words : 1, 64 * sizeof(*r));
 
-	if (!d || !r) {
+	if (!d || !k || !r) {
 		free(d);
+		free(k);
 		free(r);
 		return -ENOMEM;
 	}
 	tlb_drop_all(m);
 	free(m->dirty);
+	free(m->kept);
 	free(m->rmap);
 	m->dirty = d;
+	m->kept = k;
 	m->rmap = r;
 	m->dirty_words = words;
 	m->ram_len = ram_len;

@@ -14,8 +14,8 @@
 struct tcg {
 	struct tcg_config config;
 	struct tcg_stats stats;
-	unsigned key;	    /* of the run */
-	bool counting;	    /* a run has begun, at run_icount; it may have ended by a fault */
+	unsigned key;  /* of the run */
+	bool counting; /* a run has begun, at run_icount; it may have ended by a fault */
 	uint64_t run_icount;
 	bool leave;	    /* the instruction just stepped may have changed the mode */
 	uint64_t gen_epoch; /* high bits of the generation that the jump cache's tags cannot hold */

@@ -59,6 +59,22 @@ static void slot_hide(struct mmu_priv *m, uint32_t slot)
 		window_drop_page(m->window[slot >> (TLB_STRIDE_SHIFT + 1)], slot & (TLB_PAGES - 1));
 }
 
+/* A window shows it for writing. */
+static bool slot_is_shown(const struct mmu_priv *m, uint32_t slot)
+{
+	return m->windows && m->pub.fast[slot + TLB_STRIDE] &&
+	       window_is_writable(
+		       m->window[slot >> (TLB_STRIDE_SHIFT + 1)], slot & (TLB_PAGES - 1));
+}
+
+/* Where its writes go. */
+static uint32_t slot_ram_page(const struct mmu_priv *m, uint32_t slot)
+{
+	uint64_t host = ((uint64_t)(slot & (TLB_PAGES - 1)) << 12) - m->pub.fast[slot + TLB_STRIDE];
+
+	return (uint32_t)((host - (uint64_t)(uintptr_t)m->ram) >> 12);
+}
+
 static void slot_drop(struct mmu_priv *m, uint32_t slot)
 {
 	slot_clear(m, slot);
@@ -92,11 +108,36 @@ void tlb_drop_all(struct mmu_priv *m)
 
 void tlb_drop_writes(struct mmu_priv *m)
 {
-	if (m->windows)
-		windows_drop(m->windows);
-	for (unsigned g = 0; g < 2; g++)
-		for (uint32_t i = 0; i < m->journal[g].n; i++)
-			m->pub.fast[m->journal[g].slot[i] + TLB_STRIDE] = 0;
+	for (unsigned g = 0; g < 2; g++) {
+		for (uint32_t i = 0; i < m->journal[g].n; i++) {
+			uint32_t slot = m->journal[g].slot[i], page;
+
+			if (slot_is_shown(m, slot)) {
+				page = slot_ram_page(m, slot);
+				m->kept[page / 64] |= 1ull << (page % 64);
+			} else {
+				m->pub.fast[slot + TLB_STRIDE] = 0;
+			}
+		}
+	}
+}
+
+void tlb_drop_kept(struct mmu_priv *m)
+{
+	for (unsigned g = 0; g < 2; g++) {
+		for (uint32_t i = 0; i < m->journal[g].n; i++) {
+			uint32_t slot = m->journal[g].slot[i], page;
+
+			if (!slot_is_shown(m, slot))
+				continue;
+			page = slot_ram_page(m, slot);
+			if (!(m->kept[page / 64] >> (page % 64) & 1))
+				continue;
+			m->pub.fast[slot + TLB_STRIDE] = 0;
+			slot_hide(m, slot);
+		}
+	}
+	memset(m->kept, 0, m->dirty_words * sizeof(*m->kept));
 }
 
 static uint64_t slot_entry(uint32_t slot, const uint8_t *host)

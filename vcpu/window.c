@@ -91,6 +91,11 @@ static void unmap(struct window *w, uint32_t page, uint32_t n)
 	must(p != MAP_FAILED);
 }
 
+bool window_is_writable(const struct window *w, uint32_t page)
+{
+	return test_bit(w->writable, page);
+}
+
 void window_drop_page(struct window *w, uint32_t page)
 {
 	if (!test_bit(w->mapped, page))

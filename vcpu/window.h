@@ -58,7 +58,8 @@ const struct window_stats *window_stats(const struct cpu *cpu);
 /* ---- for tlb.c ---- */
 /* The entries of a page (index of the linear page) go, or change. */
 void window_drop_page(struct window *w, uint32_t page);
-/* All entries go, or all for writes. The guest has not flushed. */
+bool window_is_writable(const struct window *w, uint32_t page);
+/* All entries go. The guest has not flushed. */
 void windows_drop(struct windows *ws);
 /* The guest flushes its TLB; global: all of it. To be called while the journals are complete. */
 void windows_flush(struct windows *ws, bool global);

@@ -535,10 +535,11 @@ static int differ(const char *what, const char *name, uint64_t a, uint64_t b)
 
 static uint8_t written[VM_RAM_LEN >> 12];
 
-static void note_page(void *opaque, uint32_t page)
+static bool note_page(void *opaque, uint32_t page)
 {
 	(void)opaque;
 	written[page]++;
+	return true;
 }
 
 int gen_compare(const char *what, struct vm *a, struct vm *b)

@@ -133,10 +133,11 @@ static int differ(uint64_t case_seed, const char *what, uint64_t a, uint64_t b)
 
 static uint8_t written[VM_RAM_LEN >> 12];
 
-static void note_page(void *opaque, uint32_t page)
+static bool note_page(void *opaque, uint32_t page)
 {
 	(void)opaque;
 	written[page]++;
+	return true;
 }
 
 static int compare(uint64_t s, struct vm *a, struct vm *b)

@@ -406,10 +406,11 @@ static void step(struct machine *m)
 
 static uint8_t dirty[VM_RAM_LEN >> 12];
 
-static void note_page(void *opaque, uint32_t page)
+static bool note_page(void *opaque, uint32_t page)
 {
 	(void)opaque;
 	dirty[page] = 1;
+	return true;
 }
 
 static void print_case(uint64_t n)

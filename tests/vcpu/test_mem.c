@@ -346,11 +346,12 @@ static void test_a20(void **state)
 static uint32_t dirty[32];
 static unsigned n_dirty;
 
-static void note_dirty(void *opaque, uint32_t page)
+static bool note_dirty(void *opaque, uint32_t page)
 {
 	(void)opaque;
 	if (n_dirty < 32)
 		dirty[n_dirty++] = page;
+	return true;
 }
 
 static void take_dirty(struct vm *vm)
