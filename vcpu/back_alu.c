@@ -247,6 +247,7 @@ void emit_cmp(struct back *k)
 	bool test = op->op == IR_TEST;
 	struct args s = args_begin(k, false);
 	unsigned loc[2] = { op->a, recipe_loc(op->b) }, r[2] = { s.a, s.b }, slots = 0;
+	struct xrm m = k->h;
 	struct xasm *a = &k->a;
 
 	for (unsigned i = 0; i < 2; i++) {
@@ -257,19 +258,21 @@ void emit_cmp(struct back *k)
 		slot = slot_alloc(k, slots);
 		slots |= 1u << slot;
 		keep_operand(k, &s, r[i], slot);
+		if (r[i] == IR_MEM)
+			m = x_r(H_TMP); /* it has been loaded */
 		loc[i] = RCP_SLOT(slot);
 	}
 	if (s.b == IR_IMM && test)
-		x_test_rm_i(a, s.size, operand(k, s.a), op->imm);
+		x_test_rm_i(a, s.size, s.a == IR_MEM ? m : operand(k, s.a), op->imm);
 	else if (s.b == IR_IMM)
-		x_alu_rm_i(a, s.size, X_CMP, operand(k, s.a), op->imm);
+		x_alu_rm_i(a, s.size, X_CMP, s.a == IR_MEM ? m : operand(k, s.a), op->imm);
 	else if (test)
-		x_test_rm_r(a, s.size, operand(k, s.a == IR_MEM ? s.a : s.b),
+		x_test_rm_r(a, s.size, s.a == IR_MEM || s.b == IR_MEM ? m : operand(k, s.b),
 			back_reg(s.a == IR_MEM ? s.b : s.a));
 	else if (s.a == IR_MEM)
-		x_alu_rm_r(a, s.size, X_CMP, operand(k, IR_MEM), back_reg(s.b));
+		x_alu_rm_r(a, s.size, X_CMP, m, back_reg(s.b));
 	else
-		x_alu_r_rm(a, s.size, X_CMP, back_reg(s.a), operand(k, s.b));
+		x_alu_r_rm(a, s.size, X_CMP, back_reg(s.a), s.b == IR_MEM ? m : operand(k, s.b));
 	rcp_set(k, test ? RCP_TEST : RCP_CMP, s.size, loc[0], loc[1], RCP_NO, op->imm,
 		test ? IRF_ALL & ~IRF_A : IRF_ALL);
 	args_end(k, &s);
