@@ -700,3 +700,19 @@ int chan_wait(struct chan *c, int64_t spin_ns, int64_t timeout_ns, int extra_fd)
 	}
 	return c->poisoned ? -EPROTO : 0;
 }
+
+int chan_wait_learning(struct chan *c, struct chan_spin *s, int64_t timeout_ns, int extra_fd)
+{
+	uint64_t sleeps = c->n_sleeps;
+	int r;
+
+	if (!s->now_ns)
+		s->now_ns = s->max_ns;
+	r = chan_wait(c, s->now_ns, timeout_ns, extra_fd);
+	s->now_ns = c->n_sleeps == sleeps ? s->now_ns * 2 : s->now_ns / 2;
+	if (s->now_ns < s->min_ns)
+		s->now_ns = s->min_ns;
+	if (s->now_ns > s->max_ns)
+		s->now_ns = s->max_ns;
+	return r;
+}

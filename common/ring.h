@@ -162,6 +162,16 @@ bool chan_empty(struct chan *c);
 int chan_wait(struct chan *c, int64_t spin_ns, int64_t timeout_ns, int extra_fd);
 
 /*
+ * chan_wait() with a spinning time that learns: where answers come while we spin it grows to
+ * max_ns; where they do not (the peer has no processor of its own at the moment, and spinning only
+ * keeps it from having ours) it shrinks to min_ns. now_ns: 0 at first.
+ */
+struct chan_spin {
+	int64_t min_ns, max_ns, now_ns;
+};
+int chan_wait_learning(struct chan *c, struct chan_spin *s, int64_t timeout_ns, int extra_fd);
+
+/*
  * Does spinning pay? Not on a machine with one core, where it keeps the peer from running. Decided
  * once a process, at its first channel, from the cores that it may run on then (so that `taskset`
  * of the whole group counts, and later pinning does not).

@@ -27,7 +27,7 @@ struct devices {
 	struct bus_server server;
 	struct machine *machine;
 	struct machine_config cfg;
-	int64_t spin_ns;
+	struct chan_spin spin;
 	uint8_t in[BUS_DATA_MAX], out[BUS_DATA_MAX];
 };
 
@@ -190,7 +190,7 @@ static void channels_open(struct devices *d, struct machine_page *page)
 		proc_fatal(p, "%s", err.msg);
 	d->bus_chan.before_sleep = before_sleep;
 	d->bus_chan.before_sleep_opaque = d;
-	d->spin_ns = SPIN_MAX_NS;
+	d->spin = (struct chan_spin){ .min_ns = SPIN_MIN_NS, .max_ns = SPIN_MAX_NS };
 }
 
 static void setup(struct devices *d)
@@ -238,19 +238,14 @@ static void bus_fail(struct devices *d, int r)
 
 static void wait_request(struct devices *d)
 {
-	uint64_t sleeps = d->bus_chan.n_sleeps;
 	int r;
 
 	/* Time-outs only so that the wait is never for ever; a dead vCPU is the hub's to notice. */
 	do
-		r = chan_wait(&d->bus_chan, d->spin_ns, WAIT_STEP_NS, -1);
+		r = chan_wait_learning(&d->bus_chan, &d->spin, WAIT_STEP_NS, -1);
 	while (r == -ETIMEDOUT);
 	if (r < 0)
 		bus_fail(d, r);
-	if (d->bus_chan.n_sleeps != sleeps)
-		d->spin_ns = d->spin_ns / 2 > SPIN_MIN_NS ? d->spin_ns / 2 : SPIN_MIN_NS;
-	else if (d->spin_ns < SPIN_MAX_NS)
-		d->spin_ns = d->spin_ns * 2 < SPIN_MAX_NS ? d->spin_ns * 2 : SPIN_MAX_NS;
 }
 
 static void reply_send(struct devices *d, const struct bus_rep *rep, uint32_t len)

@@ -12,7 +12,8 @@ static struct trace_point tp_call = TRACE_POINT("seq_call");
 static struct trace_point tp_done = TRACE_POINT("seq_done");
 
 /* No spinning: replaylog waits for no one in a hurry, and the second CPU is the vCPU's. */
-#define SPIN_NS	      (20 * 1000)
+#define SPIN_MAX_NS   (20 * 1000)
+#define SPIN_MIN_NS   (2 * 1000)
 #define WAIT_STEP_NS  (1000 * 1000 * 1000LL)
 #define STEPS_TO_WARN 5
 
@@ -90,8 +91,10 @@ static int send_all(
 
 static int wait_one(struct seq_client *c, const struct seq_req *rq, struct error *err)
 {
+	static struct chan_spin spin = { .min_ns = SPIN_MIN_NS, .max_ns = SPIN_MAX_NS };
+
 	for (int steps = 1;; steps++) {
-		int r = chan_wait(c->chan, SPIN_NS, WAIT_STEP_NS, -1);
+		int r = chan_wait_learning(c->chan, &spin, WAIT_STEP_NS, -1);
 
 		if (r == 0)
 			return 0;

@@ -20,7 +20,8 @@ static struct trace_point tp_request = TRACE_POINT("bus_request");
 static struct trace_point tp_reply = TRACE_POINT("bus_reply");
 static struct trace_point tp_posted = TRACE_POINT("bus_posted");
 
-#define SPIN_NS	      (200 * 1000)
+#define SPIN_MAX_NS   (200 * 1000)
+#define SPIN_MIN_NS   (2 * 1000)
 #define WAIT_STEP_NS  (1000 * 1000 * 1000LL)
 #define WAITS_TO_WARN 10
 
@@ -41,8 +42,10 @@ _Noreturn static void bus_broken(struct bus_client *b, int err)
 /* Waits for the answer. Gives up only when the group ends. */
 static void wait_reply(struct bus_client *b, const struct bus_req *rq)
 {
+	static struct chan_spin spin = { .min_ns = SPIN_MIN_NS, .max_ns = SPIN_MAX_NS };
+
 	for (int n = 1;; n++) {
-		int r = chan_wait(&b->chan, SPIN_NS, WAIT_STEP_NS, -1);
+		int r = chan_wait_learning(&b->chan, &spin, WAIT_STEP_NS, -1);
 
 		if (r == 0)
 			return;
