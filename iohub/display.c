@@ -46,10 +46,11 @@ static int open_terminal(struct hub *hub, struct error *err)
 {
 	int fd = isatty(0) && isatty(1) ? open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY) : -1;
 
-	if (fd < 0)
+	if (fd < 0 || tcgetattr(fd, &hub->display.terminal) < 0)
 		return error_set(err, ENOTTY,
 			"-display curses: standard input and output are not a terminal");
 	snprintf(hub->display.name, sizeof(hub->display.name), "this terminal");
+	hub->display.terminal_fd = fd;
 	return shm_add_fd(&hub->shm, "terminal", fd, 0, err);
 }
 
@@ -76,6 +77,8 @@ void display_close(struct hub *hub)
 
 	if (hub->opt.display == DISPLAY_VNC && hub->opt.vnc_spec.path && *d->name)
 		unlink(hub->opt.vnc_spec.path);
+	if (hub->opt.display == DISPLAY_CURSES && d->terminal_fd > 0)
+		tcsetattr(d->terminal_fd, TCSADRAIN, &d->terminal);
 	if (d->release_ev)
 		event_free(d->release_ev);
 	d->release_ev = NULL;

@@ -20,6 +20,7 @@
 
 #include <event2/event.h>
 #include <stdarg.h>
+#include <termios.h>
 
 #include "config.h"
 #include "control.pb-c.h"
@@ -67,6 +68,9 @@ struct display {
 	char name[160];	  /* where VNC clients connect */
 	char password[9]; /* VNC knows eight bytes of it */
 	Dejavm__DisplayConfig config;
+	/* -display curses: how the terminal was; the display itself may die without a word */
+	int terminal_fd; /* shm's; 0: none */
+	struct termios terminal;
 	/* send-key: keys that are down until the timer */
 	struct event *release_ev;
 	uint32_t down[16];

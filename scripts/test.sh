@@ -128,7 +128,7 @@ if wanted boot || wanted display || wanted failures || wanted deaths || wanted d
     check "Debian's i386 kernels and busybox are there" scripts/fetch-guest.sh "$DEJAVM_GUEST" both
 fi
 wanted boot && { stage "boots"; tap python3 tests/system/test_boot.py; }
-wanted display && { stage "display"; tap python3 tests/system/test_display.py; }
+wanted display && { stage "display"; tap python3 tests/system/test_display.py; tap python3 tests/system/test_pictures.py; tap python3 tests/system/test_curses.py; }
 wanted failures && { stage "replays that must fail"; tap python3 tests/system/test_failures.py; }
 wanted deaths && { stage "deaths"; tap python3 tests/system/test_deaths.py; }
 wanted determinism && { stage "determinism by force"; tap python3 tests/system/test_determinism.py --rounds "$rounds"; }
