@@ -262,6 +262,7 @@ int qcow2_write_entries(
 /* ---- reference counts (qcow2_refs.c, qcow2_alloc.c) ---- */
 
 /* The i-th count of a block in memory. */
+uint64_t qcow2_count_get(const uint8_t *block, unsigned order, uint64_t i);
 void qcow2_count_put(uint8_t *block, unsigned order, uint64_t i, uint64_t count);
 int qcow2_ref_get(struct qcow2 *q, uint64_t cluster, uint64_t *ret_count, struct error *err);
 /* The block that counts the cluster must be there. */

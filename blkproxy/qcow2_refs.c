@@ -9,7 +9,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-static uint64_t count_get(const uint8_t *p, unsigned order, uint64_t i)
+uint64_t qcow2_count_get(const uint8_t *p, unsigned order, uint64_t i)
 {
 	uint64_t v = 0;
 
@@ -65,7 +65,7 @@ int qcow2_ref_get(struct qcow2 *q, uint64_t cluster, uint64_t *ret_count, struct
 	int r = find_count(q, cluster, &slice, &i, err);
 
 	if (r == 0)
-		*ret_count = slice ? count_get(slice, q->refcount_order, i) : 0;
+		*ret_count = slice ? qcow2_count_get(slice, q->refcount_order, i) : 0;
 	return r;
 }
 

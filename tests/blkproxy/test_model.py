@@ -12,7 +12,7 @@ import imagelib as il
 from imagelib import Image, create, qemu, qemu_check, same_content
 
 SEED = int(os.environ.get("SEED", "1"))
-STEPS = int(os.environ.get("STEPS", "700"))
+STEPS = int(os.environ.get("STEPS", "250"))
 
 
 class Model:

@@ -296,6 +296,54 @@ def autoclear(folder):
     assert after[96:] == before[96:], "header extensions changed"
 
 
+def locks(folder):
+    """qemu-img and qemu-io see our locks, and we theirs."""
+    path = os.path.join(folder, "disk.qcow2")
+    over = os.path.join(folder, "over.qcow2")
+    create(path, LEN)
+    create(over, LEN, backing="disk.qcow2", backing_format="qcow2")
+
+    def theirs(path, write):
+        args = ["qemu-io", "-f", "qcow2"] + ([] if write else ["-r"]) + ["-c", "write 0 512" if write else "read 0 512"]
+        r = subprocess.run(args + [path], capture_output=True, text=True)
+        return r.returncode == 0 and "lock" not in r.stderr
+
+    def ours(path, **options):
+        try:
+            Image(path, **options).close()
+            return True
+        except ToolError as e:
+            assert "in use" in e.text, e.text
+            return False
+
+    if not shutil.which("qemu-io"):
+        return
+    assert theirs(path, True) and theirs(path, False) and ours(path)
+    img = Image(path)
+    assert not theirs(path, True) and not theirs(path, False) and not ours(path) and not ours(path, readonly=1)
+    img.close()
+    img = Image(path, readonly=1)
+    assert not theirs(path, True) and theirs(path, False) and not ours(path) and ours(path, readonly=1)
+    img.close()
+    img = Image(over)
+    assert not theirs(path, True) and theirs(path, False) and not theirs(over, True)
+    img.close()
+    for write in (True, False):
+        p = subprocess.Popen(["qemu-io", "-f", "qcow2"] + ([] if write else ["-r"]) + [path], stdin=subprocess.PIPE,
+                             stdout=subprocess.PIPE)
+        # Its answer tells that it has opened the image.
+        p.stdin.write(b"read 0 512\n")
+        p.stdin.flush()
+        while b"ops" not in p.stdout.readline():
+            pass
+        assert not ours(path)
+        assert ours(path, readonly=1) == (not write)
+        assert ours(over) == (not write)
+        p.communicate()
+    assert ours(path)
+
+
 if __name__ == "__main__":
     il.main([cluster_sizes, compat, preallocation, lazy_refcounts, refcount_bits, compressed, backing_files,
-             snapshots_of_qemu, snapshots_for_qemu, qemu_io_zeros, resized_by_qemu, refused, dirty_by_others, autoclear])
+             snapshots_of_qemu, snapshots_for_qemu, qemu_io_zeros, resized_by_qemu, refused, dirty_by_others, autoclear,
+             locks])
