@@ -127,14 +127,14 @@ static int prepare_to_write(struct qcow2 *q, struct error *err)
 	q->checking = true;
 	r = qcow2_tables_find(q, err);
 	q->checking = false;
+	q->dirty = q->incompat & QCOW2_INCOMPAT_DIRTY;
+	if (r == 0 && q->dirty)
+		r = repair(q, err);
 	if (r == 0 && q->autoclear) {
 		/* We do not know what they promise, so after us it may not hold. */
 		r = qcow2_header_put64(q, QCOW2_AT_AUTOCLEAR, 0, err);
 		q->autoclear = 0;
 	}
-	q->dirty = q->incompat & QCOW2_INCOMPAT_DIRTY;
-	if (r == 0 && q->dirty)
-		r = repair(q, err);
 	q->lazy = q->version == 3 && (q->compat & QCOW2_COMPAT_LAZY);
 	return r;
 }
