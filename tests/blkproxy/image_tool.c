@@ -30,7 +30,8 @@
 
 #include "image.h"
 
-#define DATA_MAX (64u << 20)
+#define DATA_MAX  (64u << 20)
+#define WORDS_MAX (1u << 16)
 
 static struct {
 	FILE *trace;
@@ -39,7 +40,9 @@ static struct {
 	struct image *img;
 } tool;
 
+/* Grows as commands need it: a test starts this program some thousand times. */
 static uint8_t *data;
+static size_t data_size;
 
 static void record(char op, uint64_t offset, uint64_t len, const void *bytes)
 {
@@ -183,9 +186,22 @@ static size_t check_words(bool repair, char *text, size_t size, struct error *er
 				  (unsigned long long)c.fixed, c.first);
 }
 
-static bool take_data(size_t len)
+static size_t room(unsigned long long len)
 {
-	return len <= DATA_MAX && fread(data, 1, len, stdin) == len;
+	if (len > DATA_MAX)
+		len = 0;
+	if (len > data_size) {
+		data = realloc(data, len);
+		data_size = len;
+		if (!data)
+			_exit(2);
+	}
+	return (size_t)len;
+}
+
+static bool take_data(unsigned long long len)
+{
+	return room(len) == len && fread(data, 1, len, stdin) == len;
 }
 
 /* False: the end. */
@@ -200,7 +216,7 @@ static bool command(char *line)
 
 	sscanf(line, "%15s %llu %llu", verb, &a, &b);
 	if (!strcmp(verb, "read")) {
-		len = b <= DATA_MAX ? b : 0;
+		len = room(b);
 		r = image_read(img, a, data, len, &err);
 	} else if (!strcmp(verb, "write")) {
 		if (!take_data(b))
@@ -216,7 +232,7 @@ static bool command(char *line)
 		r = image_vmstate_write(img, a, data, b, &err);
 	} else if (!strcmp(verb, "vmread")) {
 		sscanf(line, "%*s %299s %llu %llu", name, &a, &b);
-		len = b <= DATA_MAX ? b : 0;
+		len = room(b);
 		r = image_vmstate_read(img, strcmp(name, "-") ? name : NULL, a, data, len, &err);
 	} else if (!strcmp(verb, "create")) {
 		struct image_snapshot s = { .date_s = 1600000000, .vm_clock_ns = 3661000000000ULL };
@@ -231,11 +247,11 @@ static bool command(char *line)
 		r = verb[0] == 'a' ? image_snapshot_apply(img, name, &err)
 				   : image_snapshot_delete(img, name, &err);
 	} else if (!strcmp(verb, "list")) {
-		len = list_words((char *)data, DATA_MAX, &err, &r);
+		len = list_words((char *)data, WORDS_MAX, &err, &r);
 	} else if (!strcmp(verb, "info")) {
-		len = info_words((char *)data, DATA_MAX);
+		len = info_words((char *)data, WORDS_MAX);
 	} else if (!strcmp(verb, "check") || !strcmp(verb, "repair")) {
-		len = check_words(verb[0] == 'r', (char *)data, DATA_MAX, &err, &r);
+		len = check_words(verb[0] == 'r', (char *)data, WORDS_MAX, &err, &r);
 	} else if (!strcmp(verb, "close")) {
 		tool.img = NULL;
 		r = image_close(img, &err);
@@ -268,8 +284,8 @@ static int do_open(char **argv)
 		return 2;
 	if (trace)
 		tool.trace = fopen(trace, "we");
-	data = calloc(1, DATA_MAX);
-	if (!data || (trace && !tool.trace))
+	room(WORDS_MAX);
+	if (trace && !tool.trace)
 		return 2;
 	if (image_open(&how, &tool.img, &err) < 0)
 		return fail(&err);

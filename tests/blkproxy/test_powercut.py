@@ -21,7 +21,7 @@ import imagelib as il
 from imagelib import Died, Image, ToolError, create, qemu_check
 
 SEED = int(os.environ.get("SEED", "1"))
-CUTS = int(os.environ.get("CUTS", "60"))
+CUTS = int(os.environ.get("CUTS", "25"))
 SECTOR = 512
 
 
