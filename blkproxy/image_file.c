@@ -142,8 +142,9 @@ int image_file_truncate(struct image_file *f, uint64_t len, struct error *err)
 {
 	int r = watch(f, IMAGE_FILE_TRUNCATE, len, NULL, 0);
 
+	/* A block device has the length it has. */
 	if (r == 0 && ftruncate(f->fd, (off_t)len) < 0)
-		r = -errno;
+		r = errno == EINVAL ? -ENOSPC : -errno;
 	return r < 0 ? error_set(err, -r, "'%s': setting its length to %llu: %s", f->name,
 			       (unsigned long long)len, strerror(-r))
 		     : 0;

@@ -262,9 +262,18 @@ static int compare(struct count *c, bool repair, struct error *err)
 	uint64_t per = UINT64_C(1) << q->block_bits;
 	int r = 0;
 
-	for (uint64_t b = 0; b < q->reft_size && r == 0; b++)
-		for (uint64_t i = b * per; q->reft[b] && i < (b + 1) * per && r == 0; i++)
+	for (uint64_t b = 0; b < q->reft_size && r == 0; b++) {
+		if (!q->reft[b])
+			continue;
+		/* There could be a million of these, which would take long. */
+		if (c->refs[q->reft[b] >> q->cluster_bits] > 1) {
+			found(c, "the reference count block at %#llx is something else, too",
+				(unsigned long long)q->reft[b]);
+			continue;
+		}
+		for (uint64_t i = b * per; i < (b + 1) * per && r == 0; i++)
 			r = compare_one(c, i, repair, err);
+	}
 	if (repair)
 		q->free_hint = c->n; /* where nothing can be in use */
 	for (uint64_t i = 0; i < c->n && r == 0; i++) {

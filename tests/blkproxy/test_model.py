@@ -196,6 +196,48 @@ def tables_back_512(folder):
     run(folder, 3 << 20, image={"cluster_bits": 9}, back=1)
 
 
+def evictions(folder, **options):
+    """More tables than the cache holds: tiny clusters, wide counts, requests all over the disk."""
+    rng = random.Random(f"{SEED} evictions {options}")
+    path = os.path.join(folder, "disk.qcow2")
+    length = 80 << 20
+    create(path, length, cluster_bits=9, refcount_order=6)
+    m = Model(path, length, rng, **options)
+    for i in range(STEPS * 14):
+        n = rng.choice([512, 512, 4096, 10240])
+        at = rng.randrange((length - n) >> 9) << 9
+        r = rng.random()
+        if r < 0.8:
+            data = rng.randbytes(n)
+            m.img.write(at, data)
+            m.disk[at:at + n] = data
+        elif r < 0.9:
+            m.img.discard(at, n)
+            m.disk[at:at + n] = bytes(n)
+        elif r < 0.995:
+            assert m.img.read(at, n) == m.disk[at:at + n], f"read {n} at {at} differs"
+        else:
+            m.img.flush()
+        if i == STEPS * 7:
+            m.snap()
+    m.check()
+    m.all_read()
+    m.apply()
+    m.check()
+    m.reopen()
+    m.all_read()
+    m.delete()
+    m.check()
+    m.img.close()
+    if il.QEMU_IMG:
+        qemu_check(path)
+        same_content(path, m.disk, folder)
+
+
+def evictions_back(folder):
+    evictions(folder, back=1)
+
+
 def over_raw(folder):
     base = random.Random(3).randbytes(5 << 20) + b"end"
     with open(os.path.join(folder, "base.raw"), "wb") as f:
@@ -276,5 +318,5 @@ def qemu_writes_in_between(folder):
 
 if __name__ == "__main__":
     il.main([clusters_512, clusters_4k, clusters_64k, clusters_2m, version_2, lazy, counts_of_1_bit, counts_of_2_bits,
-             counts_of_64_bits, tables_back, tables_back_512, over_raw, over_raw_version_2, over_a_longer_chain, raw,
+             counts_of_64_bits, tables_back, tables_back_512, evictions, evictions_back, over_raw, over_raw_version_2, over_a_longer_chain, raw,
              qemu_writes_in_between])
