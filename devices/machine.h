@@ -18,7 +18,7 @@
 
 #define MACHINE_RAM_MIN	   (UINT64_C(1) << 20)
 #define MACHINE_RAM_MAX	   (UINT64_C(3) << 30)
-#define MACHINE_VRAM_MAX   (UINT64_C(256) << 20)
+#define MACHINE_VRAM_MAX   (UINT64_C(257) << 20)
 #define MACHINE_IO_RANGES  192
 #define MACHINE_MMIO_MAX   32
 #define MACHINE_TIMERS_MAX 512 /* more than devices that find ports */

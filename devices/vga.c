@@ -33,17 +33,34 @@
 
 /* ---- windows ---- */
 
-void vga_window_update(struct vga *s)
+static void window_map(struct vga *s)
 {
-	uint32_t off = 0, len = 0;
+	uint32_t gpa = VGA_WINDOW_GPA, off = 0, len = 0;
 
-	if (!vga_mem_linear(s, &off, &len))
+	if (s->r.text) {
+		gpa = vga_text_window(s);
+		off = s->text_off;
+		len = DISPLAY_TEXT_LEN;
+	} else if (!vga_mem_linear(s, &off, &len)) {
 		off = len = 0;
-	if (off == s->low_off && len == s->low_len)
+	}
+	if (off == s->low_off && len == s->low_len && gpa == s->low_gpa)
 		return;
+	s->low_gpa = gpa;
 	s->low_off = off;
 	s->low_len = len;
-	machine_vram_map(&s->dev, VGA_WINDOW_GPA, len, off);
+	machine_vram_map(&s->dev, gpa, len, off);
+}
+
+void vga_window_update(struct vga *s)
+{
+	bool text = vga_text_window(s) != 0;
+
+	if (text && !s->r.text)
+		vga_text_enter(s);
+	else if (!text)
+		vga_text_leave(s);
+	window_map(s);
 }
 
 /* ---- the frame buffer, where it cannot be plain memory ---- */
@@ -147,6 +164,7 @@ static void vga_reset(struct device *dev)
 	c[PCI_BAR0] = 0x08; /* prefetchable */
 	pci_bars_update(&s->fn);
 	s->big_endian = 0;
+	vga_text_leave(s);
 	vga_regs_reset(s);
 	dispi_reset(s);
 	display_publish(s->page, &s->r, 0, sizeof(s->r));
@@ -163,9 +181,12 @@ static void vga_loaded(struct device *dev)
 	s->crtc_index &= 0x3f;
 	s->dac_component %= 3;
 	s->r.dispi[DISPI_BANK] %= (uint16_t)(s->mem_len / VGA_BANK_LEN);
+	/* Cells are where the registers say that they are: memory was restored with them. */
+	s->r.present = 1;
+	s->r.text = vga_text_window(s) != 0;
 	pci_bars_update(&s->fn);
 	display_publish(s->page, &s->r, 0, sizeof(s->r));
-	vga_window_update(s);
+	window_map(s);
 }
 
 /* Picks up what the machine has for a display adapter. */
@@ -178,11 +199,13 @@ static int memory_find(struct vga *s, struct error *err)
 		return error_set(err, EINVAL,
 			"%s: vgamem_mb=%u: expected a power of two from 1 to 256", s->dev.id,
 			s->vgamem_mb);
-	if (have < len)
+	if (have < len + DISPLAY_EXTRA_LEN)
 		return error_set(err, EINVAL,
 			"%s: vgamem_mb=%u: the machine has %llu bytes of video memory", s->dev.id,
 			s->vgamem_mb, (unsigned long long)have);
 	s->mem_len = (uint32_t)len;
+	s->text = s->mem + have - DISPLAY_EXTRA_LEN;
+	s->text_off = (uint32_t)(have - DISPLAY_EXTRA_LEN);
 	s->page = machine_display(&s->dev);
 	s->rom = machine_vga_rom(&s->dev, &s->rom_len);
 	if (s->rom_len > ROM_LEN_MAX)

@@ -62,11 +62,13 @@ struct vga {
 	uint32_t vgamem_mb; /* property */
 	uint8_t *mem;
 	uint32_t mem_len;
+	uint8_t *text;	    /* DISPLAY_EXTRA_LEN bytes (display.h) */
+	uint32_t text_off;  /* where they are, from mem on */
 	const uint8_t *rom; /* may be NULL */
 	uint32_t rom_len;
 	struct display_page *page;
 	/* What the BAR and the low window show now; derived. */
-	uint32_t low_off, low_len;
+	uint32_t low_gpa, low_off, low_len;
 	/* saved */
 	struct display_regs r;
 	uint8_t seq_index, crtc_index, gc_index;
@@ -97,6 +99,17 @@ void vga_mem_write(struct vga *s, uint32_t addr, uint8_t val);
  * A0000 on. */
 bool vga_mem_linear(const struct vga *s, uint32_t *ret_off, uint32_t *ret_len);
 extern const struct io_ops vga_window_ops;
+
+/*
+ * Text: where B0000 or B8000 is a list of cells, characters and attributes side by side, it is
+ * plain memory, too: the cells of the window leave planes 0 and 1 for a place of their own, until
+ * registers make the window something else. s->r.text says that they have left.
+ */
+/* The window's address, if registers are such; else 0. */
+uint32_t vga_text_window(const struct vga *s);
+void vga_text_enter(struct vga *s);
+/* Cells that have changed go back; nothing if none has left. */
+void vga_text_leave(struct vga *s);
 
 /* ---- vga_dispi.c ---- */
 

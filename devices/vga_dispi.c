@@ -96,6 +96,7 @@ static void memory_clear(struct vga *s)
 
 	if (len > s->mem_len)
 		len = s->mem_len;
+	vga_text_leave(s); /* what is there goes with the rest */
 	memset(s->mem, 0, len);
 	machine_vram_written(&s->dev, 0, (uint32_t)len);
 }

@@ -8,8 +8,9 @@
  *  - Chained addressing drops the address bits that choose the plane, so that the planes are
  *    filled from their beginning; IBM's leaves holes. A program notices only when it fills
  *    memory by one addressing and reads it by another.
- *  - Where the window is plain memory for the processor (vga_mem_linear()), reads do not load the
- *    latches.
+ *  - Where the window is plain memory for the processor (vga_mem_linear(), vga_text_window()),
+ *    reads do not load the latches. What the frame buffer shows of a text's cells is from before
+ * the text mode, and comes up to date at its end.
  */
 #include "vga.h"
 #include "bytes.h"
@@ -165,6 +166,48 @@ bool vga_mem_linear(const struct vga *s, uint32_t *ret_off, uint32_t *ret_len)
 	*ret_off = bank;
 	return bank < s->mem_len && s->mem_len - bank >= *ret_len;
 }
+
+/* ---- text ---- */
+
+uint32_t vga_text_window(const struct vga *s)
+{
+	const uint8_t *gc = s->r.gc;
+
+	if (!(s->r.misc & MISC_RAM) || (gc[GC_MISC] & 0x09) != 0x08 || (gc[GC_READ_MAP] & 2) ||
+		(gc[GC_MODE] & 0x1b) != GC_MODE_ODD_EVEN || gc[GC_DATA_ROTATE] & 0x1f ||
+		gc[GC_BIT_MASK] != 0xff || (gc[GC_ENABLE_SET_RESET] & 3) ||
+		(s->r.seq[SEQ_MAP_MASK] & 0xf) != 3 ||
+		(s->r.seq[SEQ_MEMORY_MODE] & (SEQ_MEMORY_SEQUENTIAL | SEQ_MEMORY_CHAIN4)))
+		return 0;
+	return gc[GC_MISC] & 0x04 ? 0xb8000 : 0xb0000;
+}
+
+void vga_text_enter(struct vga *s)
+{
+	for (uint32_t i = 0; i < DISPLAY_TEXT_LEN / 2; i++) {
+		s->text[2 * i] = s->mem[4 * i];
+		s->text[2 * i + 1] = s->mem[4 * i + 1];
+	}
+	memcpy(s->text + DISPLAY_TEXT_LEN, s->text, DISPLAY_TEXT_LEN);
+	machine_vram_written(&s->dev, s->text_off, DISPLAY_EXTRA_LEN);
+	s->r.text = 1;
+	vga_publish(s, text);
+}
+
+void vga_text_leave(struct vga *s)
+{
+	if (!s->r.text)
+		return;
+	/* What has not changed may have been written through the frame buffer meanwhile. */
+	for (uint32_t i = 0; i < DISPLAY_TEXT_LEN; i++)
+		if (s->text[i] != s->text[DISPLAY_TEXT_LEN + i])
+			s->mem[(i & ~1u) * 2 + (i & 1)] = s->text[i];
+	machine_vram_written(&s->dev, 0, 2 * DISPLAY_TEXT_LEN);
+	s->r.text = 0;
+	vga_publish(s, text);
+}
+
+/* ---- the window as MMIO ---- */
 
 static uint64_t window_read(struct device *dev, uint64_t addr, unsigned size)
 {

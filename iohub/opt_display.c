@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "display.h"
 #include "log.h"
 #include "options.h"
 #include "opts.h"
@@ -151,7 +152,7 @@ uint64_t options_vram_bytes(const struct options *o)
 		if (strcmp(o->devices[i].type->driver, "VGA"))
 			continue;
 		device_spec_get(&o->devices[i], "vgamem_mb", &mib);
-		return mib << 20;
+		return (mib << 20) + DISPLAY_EXTRA_LEN;
 	}
 	return 0;
 }

@@ -188,7 +188,8 @@ int options_resolve(struct options *o, struct error *err);
 
 /* Part of it: the default display adapter, and what contradicts it. */
 int options_resolve_display(struct options *o, struct error *err);
-/* Video memory of the machine that the options make; 0: there is no display adapter. */
+/* Video memory, and what is behind it (proto/display.h), of the machine that the options make; 0:
+ * there is no display adapter. */
 uint64_t options_vram_bytes(const struct options *o);
 
 #endif

@@ -2,7 +2,8 @@
 /*
  * What devices tell those who draw the picture: the display adapter's registers, in the segment
  * "display". One writer (devices); readers copy and check the sequence number. The picture's
- * memory itself is the end of the segment "ram", from byte MachineConfig.ram_bytes on.
+ * memory itself is the end of the segment "ram", from byte MachineConfig.ram_bytes on: video
+ * memory, and DISPLAY_EXTRA_LEN bytes behind it.
  *
  * Nothing flows back: whether anybody looks at the page makes no difference to the machine.
  *
@@ -44,8 +45,16 @@ enum dispi_reg {
 #define DISPI_LFB      0x40
 #define DISPI_NOCLEAR  0x80
 
+/*
+ * Behind video memory: characters and attributes of a text mode as the processor sees them, and a
+ * copy of what they were when they were put there.
+ */
+#define DISPLAY_TEXT_LEN  0x8000
+#define DISPLAY_EXTRA_LEN (2 * DISPLAY_TEXT_LEN)
+
 struct display_regs {
 	uint8_t present; /* there is an adapter */
+	uint8_t text;	 /* the first cells are behind video memory, not in planes 0 and 1 */
 	uint8_t misc;	 /* miscellaneous output */
 	uint8_t seq[VGA_SEQ_REGS];
 	uint8_t crtc[VGA_CRTC_REGS];

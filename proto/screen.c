@@ -136,7 +136,7 @@ void screen_mode_find(const struct display_regs *r, uint64_t vram_len, struct sc
 		mode_dispi(r, &m);
 	else
 		mode_vga(r, &m);
-	if (!r->present || vram_len < VRAM_MIN || !(r->ac_index & AC_SHOWN) ||
+	if (!r->present || vram_len < VRAM_MIN + DISPLAY_EXTRA_LEN || !(r->ac_index & AC_SHOWN) ||
 		(SEQ_CLOCKING(r) & CLOCKING_OFF))
 		m.kind = SCREEN_OFF;
 	/* An adapter that nobody has set up yet has no size; people expect a window. */
@@ -153,6 +153,7 @@ struct line {
 	const struct display_regs *r;
 	const struct screen_mode *m;
 	const uint8_t *vram;
+	const uint8_t *text; /* cells that are not in the planes, or NULL */
 	uint32_t colors[256];
 	unsigned visible;
 	uint32_t addr;	   /* byte of video memory where this line's row begins */
@@ -225,10 +226,26 @@ static bool cursor_here(const struct line *l, uint32_t at)
 	       l->row_scan >= (c[0x0a] & 0x1fu) && l->row_scan <= (c[0x0b] & 0x1fu);
 }
 
+/* Where the cells are that have left the planes; NULL: nowhere. */
+static const uint8_t *text_find(
+	const struct display_regs *r, const uint8_t *vram, uint64_t vram_len)
+{
+	return r->text && vram_len >= VRAM_MIN + DISPLAY_EXTRA_LEN
+		       ? vram + vram_len - DISPLAY_EXTRA_LEN
+		       : NULL;
+}
+
+static struct screen_cell cell_read(const uint8_t *vram, const uint8_t *text, uint32_t at)
+{
+	if (text && at / 2 < DISPLAY_TEXT_LEN)
+		return (struct screen_cell){ text[at / 2], text[at / 2 + 1] };
+	return (struct screen_cell){ vram[at], vram[at + 1] };
+}
+
 /* The dots of one cell's line, and their two colours. */
 static unsigned cell_bits(const struct line *l, uint32_t at, uint32_t *ret_fg, uint32_t *ret_bg)
 {
-	struct screen_cell c = { l->vram[at], l->vram[at + 1] };
+	struct screen_cell c = cell_read(l->vram, l->text, at);
 	bool blinks = AC_MODE(l->r) & AC_BLINK;
 	unsigned bits = glyph_bits(l, c);
 
@@ -408,6 +425,9 @@ void screen_render(const struct display_regs *r, const struct screen_mode *m, co
 {
 	struct line l = { .r = r, .m = m, .vram = vram, .visible = visible };
 
+	l.text = text_find(r, vram, vram_len);
+	vram_len -= vram_len < DISPLAY_EXTRA_LEN ? vram_len : DISPLAY_EXTRA_LEN;
+
 	if (m->kind == SCREEN_PACKED || m->kind == SCREEN_LINEAR8)
 		palette256(r, l.colors);
 	else
@@ -433,13 +453,14 @@ void screen_text_row(const struct display_regs *r, const struct screen_mode *m, 
 	uint32_t cursor = ((r->crtc[0x0e] << 8 | r->crtc[0x0f]) * 4u) & VGA_MASK;
 
 	*ret_cursor = -1;
+	if (vram_len < VRAM_MIN + DISPLAY_EXTRA_LEN) {
+		memset(ret_cells, 0, m->columns * sizeof(*ret_cells));
+		return;
+	}
 	for (unsigned i = 0; i < m->columns; i++) {
 		uint32_t at = (m->start + row * m->line + i * 4) & VGA_MASK;
 
-		ret_cells[i] = (struct screen_cell){ 0, 0 };
-		if (at + 1 >= vram_len)
-			continue;
-		ret_cells[i] = (struct screen_cell){ vram[at], vram[at + 1] };
+		ret_cells[i] = cell_read(vram, text_find(r, vram, vram_len), at);
 		if (at == cursor && !(r->crtc[0x0a] & CURSOR_OFF))
 			*ret_cursor = (int)i;
 	}

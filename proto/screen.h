@@ -48,7 +48,8 @@ struct screen_cell {
 	uint8_t ch, attr;
 };
 
-/* Any registers give a mode. vram_len: at least 256 KiB, else nothing is shown. */
+/* Any registers give a mode. vram_len: video memory and what is behind it (display.h), at least 320
+ * KiB, else nothing is shown. */
 void screen_mode_find(
 	const struct display_regs *r, uint64_t vram_len, struct screen_mode *ret_mode);
 /* width * height pixels 00RRGGBB; visible: SCREEN_CURSOR and SCREEN_BLINK. */

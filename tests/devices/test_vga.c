@@ -19,6 +19,7 @@
 static struct display_page page;
 static uint8_t rom[40000];
 
+/* Video memory for a machine of `vram` bytes. */
 static struct rig *rig_vga(uint64_t vram, struct prop_value *props, unsigned n_props)
 {
 	const struct device_spec spec = {
@@ -27,9 +28,9 @@ static struct rig *rig_vga(uint64_t vram, struct prop_value *props, unsigned n_p
 	struct rig *r = rig_config(RAM);
 
 	free(r->cfg.ram);
-	r->cfg.ram = calloc(1, RAM + vram);
+	r->cfg.ram = calloc(1, RAM + vram + DISPLAY_EXTRA_LEN);
 	assert_non_null(r->cfg.ram);
-	r->cfg.vram_bytes = vram;
+	r->cfg.vram_bytes = vram + DISPLAY_EXTRA_LEN;
 	r->cfg.display = &page;
 	r->cfg.vgabios = (struct blob){ rom, sizeof(rom), "vgabios" };
 	if (rig_build(r, &spec, 1) == 0)
@@ -356,6 +357,25 @@ static void random_register(struct rig *r)
 	reg(r, regs[i].port, regs[i].index, v);
 }
 
+/* Text or chain 4 as they are usually set, so that plain memory has its share. */
+static void preset(struct rig *r, bool text)
+{
+	model.map_mask = text ? 3 : 15;
+	model.seq_mode = text ? 2 : 14;
+	model.enable_sr = model.rotate = model.read_map = 0;
+	model.mode = text ? 0x10 : 0x40;
+	model.misc = text ? 14 : 5;
+	model.bit_mask = 0xff;
+	reg(r, 0x3c4, 2, model.map_mask);
+	reg(r, 0x3c4, 4, model.seq_mode);
+	reg(r, 0x3ce, 1, 0);
+	reg(r, 0x3ce, 3, 0);
+	reg(r, 0x3ce, 4, 0);
+	reg(r, 0x3ce, 5, model.mode);
+	reg(r, 0x3ce, 6, model.misc);
+	reg(r, 0x3ce, 8, 0xff);
+}
+
 static void check_planes(struct rig *r)
 {
 	for (uint32_t a = 0; a < sizeof(model.plane[0]); a++)
@@ -369,6 +389,7 @@ static void test_window(void **state)
 {
 	struct rig *r = rig_std();
 	struct memmap_page *mp = &r->map;
+	unsigned n_plain = 0, hold = 0;
 
 	memset(&model, 0, sizeof(model));
 	out(r, 0x3c2, 0x67);
@@ -378,14 +399,35 @@ static void test_window(void **state)
 		const struct memmap_entry *e = NULL;
 		uint8_t v = (uint8_t)next_random();
 
-		if (next_random() % 4 == 0)
+		if (hold > 0)
+			hold--;
+		else if (next_random() % 4 == 0)
 			random_register(r);
+		if (next_random() % 1000 == 0) {
+			preset(r, next_random() % 2);
+			hold = 50;
+		}
 		/* Few addresses, so that they meet again. */
 		a &= next_random() % 2 ? 0x1003f : 0x1803f;
 		e = rig_map(r, 0xa0000 + (a & ~0xfffu));
-		if (e && e->read_kind == MEM_RAM)
-			continue; /* plain memory: see below */
 		machine_begin(r->m, i);
+		if (e && e->read_kind == MEM_RAM) {
+			/* Plain memory does the same, but for the latches. */
+			uint8_t *p = r->cfg.ram + (((size_t)e->read_off_page - e->gpa_page) << 12) +
+				     0xa0000 + a;
+			uint8_t latch[4];
+
+			n_plain++;
+			if (next_random() % 2) {
+				*p = v;
+				model_write(a, v);
+				continue;
+			}
+			memcpy(latch, model.latch, 4);
+			assert_int_equal(*p, model_read(a));
+			memcpy(model.latch, latch, 4);
+			continue;
+		}
 		if (next_random() % 2) {
 			machine_mmio_write(r->m, 0xa0000 + a, 1, v);
 			model_write(a, v);
@@ -399,36 +441,91 @@ static void test_window(void **state)
 		}
 		mp->n_dma = 0;
 	}
+	/* Text's cells go back into the planes. */
+	reg(r, 0x3ce, 6, 0x05);
 	check_planes(r);
+	assert_true(n_plain > 1000);
 	rig_free(r);
 }
 
-/* Wide accesses are bytes in order; words in text mode fill two planes. */
+/* Wide accesses are bytes in order. */
 static void test_wide(void **state)
 {
 	struct rig *r = rig_std();
 
 	out(r, 0x3c2, 0x67);
-	reg(r, 0x3c4, 2, 0x03);
-	reg(r, 0x3c4, 4, 0x02);
-	reg(r, 0x3ce, 5, 0x10);
-	reg(r, 0x3ce, 6, 0x0e);
+	reg(r, 0x3c4, 2, 0x0f);
+	reg(r, 0x3c4, 4, 0x06);
+	reg(r, 0x3ce, 6, 0x05);
 	reg(r, 0x3ce, 8, 0xff);
 	machine_begin(r->m, 0);
-	machine_mmio_write(r->m, 0xb8000, 4, 0x1f421e41);
-	assert_int_equal(vram(r)[0], 'A');
-	assert_int_equal(vram(r)[1], 0x1e);
-	assert_int_equal(vram(r)[2], 0);
-	assert_int_equal(vram(r)[4], 'B');
-	assert_int_equal(vram(r)[5], 0x1f);
-	assert_int_equal(machine_mmio_read(r->m, 0xb8000, 4), 0x1f421e41);
+	r->map.n_dma = 0;
+	machine_mmio_write(r->m, 0xa0002, 4, 0x44434241);
+	assert_memory_equal(vram(r) + 8, "AAAABBBBCCCCDDDD", 16);
+	assert_int_equal(machine_mmio_read(r->m, 0xa0002, 2), 0x4241);
 	assert_int_equal(machine_mmio_read(r->m, 0xb0000, 2), 0xffff);
 	/* The vCPU hears of it as of DMA, at the page behind RAM. */
 	assert_int_equal(r->map.n_dma, 1);
 	assert_int_equal(r->map.dma_page[0], RAM >> 12);
 	/* With RAM switched off nothing answers. */
 	out(r, 0x3c2, 0x65);
-	assert_int_equal(machine_mmio_read(r->m, 0xb8000, 1), 0xff);
+	assert_int_equal(machine_mmio_read(r->m, 0xa0000, 1), 0xff);
+	rig_free(r);
+}
+
+static void test_text_window(void **state)
+{
+	struct rig *r = rig_std();
+	const struct memmap_entry *e;
+	uint8_t *text = vram(r) + VRAM;
+
+	out(r, 0x3c2, 0x67);
+	memcpy(vram(r), "A\x17..B\x18..", 8);
+	preset(r, true);
+	e = rig_map(r, 0xb8000);
+	assert_non_null(e);
+	assert_int_equal(e->gpa_page, 0xb8);
+	assert_int_equal(e->npages, 8);
+	assert_int_equal(e->read_off_page, (RAM + VRAM) >> 12);
+	assert_null(rig_map(r, 0xb0000));
+	assert_memory_equal(text,
+		"A\x17"
+		"B\x18",
+		4);
+	assert_int_equal(page.regs.text, 1);
+	/* A cell by the window, another one through the frame buffer. */
+	text[2] = 'C';
+	vram(r)[1] = 0x70;
+	/* The monochrome place; the same cells. */
+	reg(r, 0x3ce, 6, 0x0a);
+	assert_null(rig_map(r, 0xb8000));
+	assert_int_equal(rig_map(r, 0xb0000)->read_off_page, (RAM + VRAM) >> 12);
+	assert_int_equal(page.regs.text, 1);
+	/* A font is loaded: the planes have it all. */
+	reg(r, 0x3c4, 2, 4);
+	assert_null(rig_map(r, 0xb0000));
+	assert_int_equal(page.regs.text, 0);
+	assert_memory_equal(vram(r), "A\x70..C\x18..", 8);
+	reg(r, 0x3c4, 2, 3);
+	assert_memory_equal(text,
+		"A\x70"
+		"C\x18",
+		4);
+	/* A mode by DISPI clears the memory, and text does not come back over it. */
+	text[0] = 'X';
+	dispi(r, DISPI_XRES, 640);
+	dispi(r, DISPI_YRES, 480);
+	dispi(r, DISPI_BPP, 32);
+	dispi(r, DISPI_ENABLE, DISPI_ENABLED);
+	assert_int_equal(page.regs.text, 0);
+	assert_int_equal(vram(r)[0], 0);
+	/* A reset leaves the cells in the planes. */
+	dispi(r, DISPI_ENABLE, 0);
+	preset(r, true);
+	text[0] = 'Z';
+	machine_reset(r->m);
+	assert_int_equal(vram(r)[0], 'Z');
+	assert_null(rig_map(r, 0xb8000));
 	rig_free(r);
 }
 
@@ -635,8 +732,9 @@ static void test_text_mode(void **state)
 	memset(rom + 1000 + 'A' * 16, 0x3c, 16);
 	vga_text_mode(d);
 	assert_int_equal(get(r, 0x3d4, 0x12), 0x8f);
-	assert_int_equal(vram(r)[0], ' ');
-	assert_int_equal(vram(r)[4 * 1999 + 1], 7);
+	assert_int_equal(vram(r)[VRAM], ' ');
+	assert_int_equal(vram(r)[VRAM + 2 * 1999 + 1], 7);
+	assert_int_equal(rig_map(r, 0xb8000)->read_off_page, (RAM + VRAM) >> 12);
 	assert_int_equal(vram(r)[4 * (32 * 'A') + 2], 0x3c);
 	assert_int_equal(vram(r)[4 * (32 * 1 + 2) + 2], 0x7e);
 	assert_int_equal(cfg_read(r, PCI_BAR0) & ~15u, VGA_LFB_GPA);
@@ -692,6 +790,7 @@ int main(void)
 		cmocka_unit_test(test_beam),
 		cmocka_unit_test(test_window),
 		cmocka_unit_test(test_wide),
+		cmocka_unit_test(test_text_window),
 		cmocka_unit_test(test_linear_window),
 		cmocka_unit_test(test_pci),
 		cmocka_unit_test(test_mmio),

@@ -16,7 +16,7 @@
 #include "vga_text.h"
 
 #define RAM_BYTES  (UINT64_C(1) << 20)
-#define VRAM_BYTES (UINT64_C(1) << 20)
+#define VRAM_BYTES ((UINT64_C(1) << 20) + DISPLAY_EXTRA_LEN)
 #define PAGES	   ((RAM_BYTES + VRAM_BYTES) >> 12)
 #define OPS_MAX	   600
 #define DEVFN	   0x10
@@ -154,7 +154,10 @@ static uint64_t op_run(struct pc *p, const uint8_t *op)
 	case 1:
 	case 2: machine_out(m, port, size > 4 ? 2 : size, val); return 0;
 	case 3: return machine_in(m, port, size > 4 ? 1 : size);
-	case 4: machine_mmio_write(m, addr, size, val * UINT64_C(0x10001)); return 0;
+	case 4:
+		if (dma_write(vga_find(m), addr, op, size) < 0)
+			machine_mmio_write(m, addr, size, val * UINT64_C(0x10001));
+		return 0;
 	case 5: return machine_mmio_read(m, addr, size);
 	case 6:
 		machine_mmio_write(m, (op[2] & 1 ? LFB : MMIO) + (val & 0xfffff), size, val);

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "display.h"
 #include "log.h"
 #include "names.h"
 #include "options.h"
@@ -189,7 +190,7 @@ static void test_defaults(void **state)
 	/* One serial port, connected to nothing, and a display adapter that nobody looks at. */
 	assert_int_equal(o.n_devices, 2);
 	assert_string_equal(o.devices[1].type->driver, "VGA");
-	assert_int_equal(options_vram_bytes(&o), 16 << 20);
+	assert_int_equal(options_vram_bytes(&o), (16 << 20) + DISPLAY_EXTRA_LEN);
 	assert_int_equal(o.display, DISPLAY_DEFAULT);
 	assert_int_equal(o.n_streams, 1);
 	assert_string_equal(o.devices[0].type->driver, "isa-serial");
@@ -218,7 +219,7 @@ static void test_display(void **state)
 	parse_ok(&o, "-display none -display vnc=[::1]:0 -device VGA,vgamem_mb=32 -nodefaults");
 	assert_string_equal(o.vnc_spec.host, "::1");
 	assert_string_equal(o.vnc_spec.port, "5900");
-	assert_int_equal(options_vram_bytes(&o), 32 << 20);
+	assert_int_equal(options_vram_bytes(&o), (32 << 20) + DISPLAY_EXTRA_LEN);
 	options_done(&o);
 	parse_ok(&o, "-vnc unix:/tmp/v -vga std -nodefaults");
 	assert_string_equal(o.vnc_spec.path, "/tmp/v");

@@ -13,7 +13,8 @@
 #include <sys/mman.h>
 #include "screen.h"
 
-#define VRAM (1u << 20)
+#define PICTURE (1u << 20)
+#define VRAM	(PICTURE + DISPLAY_EXTRA_LEN)
 
 static uint8_t *vram; /* ends at a page that may not be touched */
 static struct display_regs regs;
@@ -130,6 +131,10 @@ static uint32_t model_text(unsigned x, unsigned y)
 	at = addr + x / w;
 	ch = plane_byte(at, 0);
 	attr = plane_byte(at, 1);
+	if (regs.text && at % 0x10000 < DISPLAY_TEXT_LEN / 2) {
+		ch = vram[PICTURE + at % 0x10000 * 2];
+		attr = vram[PICTURE + at % 0x10000 * 2 + 1];
+	}
 	map = regs.seq[3];
 	map = attr & 8 ? (map & 0x20 ? 1 : 0) + (map >> 2 & 3) * 2
 		       : (map & 0x10 ? 1 : 0) + (map & 3) * 2;
@@ -200,7 +205,7 @@ static uint32_t model_dispi(unsigned x, unsigned y)
 	if (x >= d[DISPI_VIRT_WIDTH])
 		return 0;
 	if (bpp == 4) {
-		if ((uint64_t)(y + 1) * d[DISPI_VIRT_WIDTH] / 2 > VRAM)
+		if ((uint64_t)(y + 1) * d[DISPI_VIRT_WIDTH] / 2 > PICTURE)
 			return 0;
 		for (unsigned p = 0; p < 4; p++)
 			c += (vram[y * (d[DISPI_VIRT_WIDTH] / 2) + x / 8 * 4 + p] >> (7 - x % 8) &
@@ -208,7 +213,7 @@ static uint32_t model_dispi(unsigned x, unsigned y)
 			     << p;
 		return color16(c);
 	}
-	if ((uint64_t)(y + 1) * d[DISPI_VIRT_WIDTH] * bytes > VRAM)
+	if ((uint64_t)(y + 1) * d[DISPI_VIRT_WIDTH] * bytes > PICTURE)
 		return 0;
 	at = ((uint64_t)y * d[DISPI_VIRT_WIDTH] + x) * bytes;
 	for (unsigned i = 0; i < bytes; i++)
@@ -268,6 +273,13 @@ static void test_text(void **state)
 	regs.ac[0x10] = 0x0c;
 	regs.ac[0x13] = 8;
 	compare(model_text, 720, 400);
+	/* Cells that have left the planes, and their end. */
+	regs.text = 1;
+	compare(model_text, 720, 400);
+	regs.crtc[0x0c] = 0x3f;
+	compare(model_text, 720, 400);
+	regs.crtc[0x0c] = 0;
+	regs.text = 0;
 	/* Eight dots, forty columns, two fonts, scrolled and panned, split. */
 	regs.seq[1] = 0x09;
 	regs.seq[3] = 0x2d;
@@ -360,7 +372,7 @@ static void test_dispi(void **state)
 		/* Beyond the line, and beyond memory. */
 		regs.dispi[DISPI_X_OFFSET] = 100;
 		regs.dispi[DISPI_Y_OFFSET] =
-			(uint16_t)(VRAM / (344 * (bpps[i] == 4 ? 1 : (bpps[i] + 7) / 8)) *
+			(uint16_t)(PICTURE / (344 * (bpps[i] == 4 ? 1 : (bpps[i] + 7) / 8)) *
 					   (bpps[i] == 4 ? 2 : 1) -
 				   20);
 		compare(model_dispi, 320, 100);
@@ -420,6 +432,11 @@ static void test_text_row(void **state)
 	screen_text_row(&regs, &m, vram, VRAM, 2, c, &cursor);
 	assert_int_equal(cursor, -1);
 	memcpy(vram + 80 * 4, saved, 8);
+	regs.text = 1;
+	memcpy(vram + PICTURE + 80 * 2, "T\x07", 2);
+	screen_text_row(&regs, &m, vram, VRAM, 1, c, &cursor);
+	assert_int_equal(c[0].ch, 'T');
+	assert_int_equal(c[0].attr, 7);
 }
 
 /* Registers as a mad devices process might publish them. */
