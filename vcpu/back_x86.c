@@ -307,11 +307,12 @@ static void host_by_window(struct back *k)
 
 void mem_touch(struct back *k)
 {
-	const struct tb_fault *f = &k->fault[k->n_faults - 1];
+	const struct tb_fault *f;
 	struct xasm *a = &k->a;
 
-	if (k->h.base != H_MEM)
+	if (k->h.base != H_MEM || k->too_big)
 		return;
+	f = &k->fault[k->n_faults - 1];
 	if (f->size == 1)
 		x_rm(a, 4, X_0F | 0xb6, H_TMP, k->h);
 	else
