@@ -135,6 +135,31 @@ void chr_write(struct device *dev, const void *buf, size_t len);
  */
 void chr_credit(struct device *dev, uint32_t len);
 
+/* ---- drives: what is behind a device's property "drive" ---- */
+
+struct drive_info {
+	const char *id; /* for messages */
+	uint64_t len;	/* bytes, a multiple of 512; 0: no medium */
+	bool readonly, cdrom;
+};
+/* NULL: there is no such drive. Constant while the machine lives. */
+const struct drive_info *drive_info(const struct device *dev, uint32_t drive);
+
+#define DRIVE_IO_MAX	   (1024 * 1024) /* bytes of a read or write */
+#define DRIVE_REQUESTS_MAX 4		 /* of one drive in flight */
+/*
+ * Start a request; its number (never 0, never used again) comes back with class->blk_done(), at the
+ * event of the log that says that it is complete: never before this function has returned. offset
+ * and len are multiples of 512 within the drive (must()); a written buffer is copied at once. Of
+ * requests in flight, each is the machine's to save: a device keeps the number as a field. A device
+ * that is reset meanwhile keeps its slot until blk_done() comes, as a disk does.
+ */
+uint64_t drive_read(struct device *dev, uint32_t drive, uint64_t offset, uint32_t len);
+uint64_t drive_write(
+	struct device *dev, uint32_t drive, uint64_t offset, const void *buf, uint32_t len);
+uint64_t drive_flush(struct device *dev, uint32_t drive);
+uint64_t drive_discard(struct device *dev, uint32_t drive, uint64_t offset, uint64_t len);
+
 /* ---- requests to the machine ---- */
 
 enum machine_request {
@@ -225,6 +250,12 @@ struct device_class {
 	void (*pointer_btn)(struct device *dev, uint32_t button, bool down);
 	void (*input_sync)(struct device *dev);
 	void (*powerdown)(struct device *dev);
+	/*
+	 * A request of drive_read() and its like is complete. error: errno, 0: it went well; data:
+	 * what a read brought, for the time of the call.
+	 */
+	void (*blk_done)(
+		struct device *dev, uint64_t id, uint32_t error, const uint8_t *data, uint32_t len);
 	/* 8259 pair only: interrupt acknowledge cycle, returns the vector. */
 	uint8_t (*intack)(struct device *dev);
 	/* I/O APIC only: EOI broadcast of the local APIC. */

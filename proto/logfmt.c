@@ -202,6 +202,11 @@ static int encode_ext(struct out *o, const struct log_event *ev)
 		break;
 	case LOG_SNAPSHOT:
 	case LOG_RESTART: put_array(o, ev->data, ev->len); break;
+	case LOG_BLOCK_ERROR:
+		put(o, ev->value, 8);
+		put(o, ev->a, 4);
+		put(o, ev->done, 8);
+		break;
 	default: put_bytes(o, ev->data, ev->len); break;
 	}
 	if (!o->full) {
@@ -430,6 +435,11 @@ static int decode_payload(struct in *i, struct log_event *ev, struct error *err)
 			return ret;
 		break;
 	}
+	case LOG_BLOCK_ERROR:
+		ev->value = get(i, 8);
+		ev->a = (uint32_t)get(i, 4);
+		ev->done = get(i, 8);
+		break;
 	default: return 0;
 	}
 	if (i->dry || i->pos != i->len)

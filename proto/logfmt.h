@@ -102,8 +102,9 @@ struct log_event {
 	uint32_t a; /* INSTRUCTION: count. CHAR_WRITE: result. errors. AUDIO. NET: flags. INPUT: key
 		       type, button, axis */
 	uint32_t b; /* CHAR_WRITE: offset. AUDIO_IN: write position */
-	uint64_t value; /* BH, BLOCK: id. CLOCK, WARP: ns. INPUT: code of a key, two's complement of
-			   a delta */
+	uint64_t value; /* BH, BLOCK, BLOCK_ERROR: id. CLOCK, WARP: ns. INPUT: code of a key, two's
+			   complement of a delta */
+	uint64_t done;	/* BLOCK_ERROR: bytes */
 	uint32_t mark[CPU_MARK_COUNT];
 	/* The array, or the payload (CONFIG, DIGEST, unknown ids); points into the caller's buffer.
 	 */

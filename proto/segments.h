@@ -24,6 +24,12 @@
  *   vgabios          devices            the video BIOS, a file
  *   vnc-listen       display            a listening socket
  *   terminal         display            the hub's terminal (-display curses)
+ *   blkout           devices            devices rw, blkproxy ro: bytes to write (proto/blk.h)
+ *   blkin            blkproxy           blkproxy rw, devices ro: bytes that were read
+ *   blkflight        blkproxy           blkproxy rw: struct blk_flight
+ *   chan-blk-devices, chan-blk-blkproxy        the devices(A)/blkproxy(B) channel
+ *   chan-blkseq-blkproxy, chan-blkseq-replaylog   the blkproxy(A)/replaylog(B) channel
+ *   bell-blkproxy    an eventfd
  */
 #ifndef DEJAVM_SEGMENTS_H
 #define DEJAVM_SEGMENTS_H

@@ -48,7 +48,8 @@ enum seq_message {
 	X(SEQ_EV_RESET)	    /* system_reset */                                        \
 	X(SEQ_EV_POWERDOWN) /* system_powerdown: press the power button */            \
 	X(SEQ_EV_NMI)                                                                 \
-	X(SEQ_EV_BREAK) /* a: stream; serial break */
+	X(SEQ_EV_BREAK) /* a: stream; serial break */                                 \
+	X(SEQ_EV_BLOCK) /* b: id of the block request that is complete (proto/blk.h) */
 
 enum seq_event {
 #define X(n) n,

@@ -32,6 +32,10 @@ void input_to_event(const struct input *in, struct log_event *ev)
 		ev->value = (uint64_t)in->b;
 		break;
 	case SEQ_EV_INPUT_SYNC: ev->kind = LOG_ASYNC_INPUT_SYNC; break;
+	case SEQ_EV_BLOCK:
+		ev->kind = LOG_ASYNC_BLOCK;
+		ev->value = (uint64_t)in->b;
+		break;
 	case SEQ_EV_SHUTDOWN:
 		ev->id = LOG_SHUTDOWN;
 		ev->sub = (uint8_t)in->a;
@@ -65,6 +69,11 @@ static int from_async(const struct log_event *ev, struct input *in)
 	}
 	if (ev->kind == LOG_ASYNC_INPUT_SYNC) {
 		in->event = SEQ_EV_INPUT_SYNC;
+		return 0;
+	}
+	if (ev->kind == LOG_ASYNC_BLOCK) {
+		in->event = SEQ_EV_BLOCK;
+		in->b = (int64_t)ev->value;
 		return 0;
 	}
 	if (ev->kind != LOG_ASYNC_INPUT)

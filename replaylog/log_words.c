@@ -136,6 +136,11 @@ int log_event_fields(const struct log_event *ev, struct field out[FIELDS_MAX])
 		for (int i = 0; i < CPU_MARK_COUNT; i++)
 			add(&f, mark_names[i], FIELD_HEX, ev->mark[i]);
 		break;
+	case LOG_BLOCK_ERROR:
+		add(&f, "id", FIELD_UINT, ev->value);
+		add(&f, "error", FIELD_UINT, ev->a);
+		add(&f, "done", FIELD_UINT, ev->done);
+		break;
 	case LOG_OUTPUT: add(&f, "stream", FIELD_UINT, ev->dev); /* fall through */
 	default:
 		if (ev->id == LOG_CHAR_READ_ALL || ev->id >= LOG_EXT_FIRST)

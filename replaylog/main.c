@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 #include <sys/eventfd.h>
+#include "blk.h"
 #include "control.pb-c.h"
 #include "log.h"
 #include "proc.h"
@@ -18,7 +19,7 @@
 
 struct replaylog {
 	struct proc proc;
-	struct chan seq, host;
+	struct chan seq, host, blk;
 	struct sequencer s;
 	struct config_item *config;
 	/* What the control thread and the main thread tell each other. */
@@ -73,16 +74,26 @@ static void on_hub_death(void *opaque)
 
 /* ---- set-up ---- */
 
+static bool has_disks(struct proc *p)
+{
+	return proc_segment(p, "chan-blkseq-blkproxy") != NULL;
+}
+
 static void open_channels(struct proc *p)
 {
 	static const struct chan_geometry seq = { SEQ_NSLOTS, SEQ_ARENA_LEN, SEQ_NSLOTS,
 		SEQ_ARENA_LEN };
 	static const struct chan_geometry host = { HOSTIO_NSLOTS, HOSTIO_ARENA_LEN, HOSTIO_NSLOTS,
 		HOSTIO_ARENA_LEN };
+	static const struct chan_geometry blk = { BLKSEQ_NSLOTS, 0, BLKSEQ_NSLOTS, 0 };
 	struct error err = ERROR_INIT;
 
 	if (proc_chan(p, &me.seq, "seq", false, &seq, "replaylog", "devices", &err) < 0 ||
 		proc_chan(p, &me.host, "host", false, &host, "replaylog", "hub", &err) < 0)
+		proc_fatal(p, "%s", err.msg);
+	if (!has_disks(p))
+		return;
+	if (proc_chan(p, &me.blk, "blkseq", false, &blk, "replaylog", "blkproxy", &err) < 0)
 		proc_fatal(p, "%s", err.msg);
 }
 
@@ -130,6 +141,8 @@ static void set_up(struct proc *p)
 		proc_fatal(p, "the hub gave no machine page");
 	read_config(p, &c);
 	open_channels(p);
+	if (has_disks(p))
+		c.blk = &me.blk;
 	c.wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (c.wake_fd < 0 || sequencer_init(&me.s, &c, &err) < 0)
 		proc_fatal(p, "%s", err.code ? err.msg : "cannot make an eventfd");

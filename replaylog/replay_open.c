@@ -5,8 +5,11 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include "blk.h"
 #include "log_words.h"
 #include "replay.h"
+
+#define BLK_TIMEOUT_NS INT64_C(10000000000)
 
 static int cursor_open(struct cursor *c, int fd, struct error *err)
 {
@@ -52,6 +55,28 @@ static bool is_replayable(const struct log_event *ev)
 	}
 }
 
+/*
+ * A disk request that failed fails again, in the same way. blkproxy is told before the machine can
+ * ask for it.
+ */
+static int block_will_fail(struct sequencer *s, const struct log_event *ev)
+{
+	struct blkseq_msg m = {
+		.hdr.type = BLKSEQ_FAIL, .id = ev->value, .done = ev->done, .error = ev->a
+	};
+	union slot slot = { 0 };
+
+	if (!s->conf.blk)
+		return 0; /* the configuration will be found to differ */
+	memcpy(&slot, &m, sizeof(m));
+	if (chan_send(s->conf.blk, &slot, NULL, 0, BLK_TIMEOUT_NS) == 0)
+		return 0;
+	sequencer_finish(s, RUN_FAILED, SHUTDOWN_HOST_ERROR,
+		"blkproxy does not take the list of requests that failed: %s",
+		chan_error(s->conf.blk) ? chan_error(s->conf.blk) : "it does not read");
+	return -1;
+}
+
 /* Reads the whole log once: all chunks are checked before anything runs, and it is known how the
  * log ends. */
 static int look_through(struct sequencer *s)
@@ -81,6 +106,8 @@ static int look_through(struct sequencer *s)
 				c.ev.number, c.ev.icount, title);
 			break;
 		}
+		if (c.ev.id == LOG_BLOCK_ERROR && block_will_fail(s, &c.ev) < 0)
+			break;
 		if (c.ev.id == LOG_END) {
 			r->closing_number =
 				shutdown_number + 1 == c.ev.number ? shutdown_number : c.ev.number;

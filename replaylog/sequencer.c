@@ -15,6 +15,7 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+#include "blk.h"
 #include "clock.h"
 #include "digest.h"
 #include "log.h"
@@ -479,6 +480,20 @@ static const char *input_fault(const struct hostio_msg *m, uint32_t len)
 	}
 }
 
+/* The input is the queue's from now on. */
+static void enqueue(struct sequencer *s, struct input *in)
+{
+	if (!s->ops->wants(s, in)) {
+		free(in);
+		return;
+	}
+	*s->inputs_end = in;
+	s->inputs_end = &in->next;
+	s->n_inputs++;
+	s->input_bytes += in->len;
+	atomic_store_release(&s->conf.machine->input_pending, 1);
+}
+
 static void queue_input(
 	struct sequencer *s, const struct hostio_msg *m, const uint8_t *p, uint32_t len)
 {
@@ -508,15 +523,7 @@ static void queue_input(
 	*in = (struct input){ .event = m->event, .dev = m->dev, .a = m->a, .b = m->b, .len = len };
 	if (len > 0)
 		memcpy(in->data, p, len);
-	if (!s->ops->wants(s, in)) {
-		free(in);
-		return;
-	}
-	*s->inputs_end = in;
-	s->inputs_end = &in->next;
-	s->n_inputs++;
-	s->input_bytes += len;
-	atomic_store_release(&s->conf.machine->input_pending, 1);
+	enqueue(s, in);
 }
 
 static void set_paused(struct sequencer *s, bool pause)
@@ -562,6 +569,50 @@ static bool poll_hub(struct sequencer *s)
 	return true;
 }
 
+/* ---- completions of blkproxy ---- */
+
+static void queue_block(struct sequencer *s, const struct blkseq_msg *m)
+{
+	struct input *in = calloc(1, sizeof(*in));
+
+	if (!in) {
+		sequencer_finish(s, RUN_FAILED, SHUTDOWN_HOST_ERROR, "no memory for an input");
+		return;
+	}
+	in->event = SEQ_EV_BLOCK;
+	in->b = (int64_t)m->id;
+	in->error = m->error;
+	in->done = m->done;
+	enqueue(s, in);
+}
+
+static bool poll_blk(struct sequencer *s)
+{
+	for (int i = 0; i < REQUESTS_AT_ONCE && !s->result.over; i++) {
+		struct blkseq_msg m;
+		union slot slot;
+		int ret = chan_recv(s->conf.blk, &slot, NULL, 0);
+
+		if (ret == -EAGAIN)
+			return i > 0;
+		if (ret < 0) {
+			s->ops->abandon(s, NULL);
+			peer_failed(s, "blkproxy", s->conf.blk, ret);
+			return true;
+		}
+		memcpy(&m, &slot, sizeof(m));
+		if (m.hdr.type == BLKSEQ_DONE) {
+			queue_block(s, &m);
+			continue;
+		}
+		s->ops->abandon(s, NULL);
+		sequencer_finish(s, RUN_FAILED, SHUTDOWN_HOST_ERROR,
+			"blkproxy sent message type %u over its channel: expected BLKSEQ_DONE",
+			m.hdr.type);
+	}
+	return true;
+}
+
 /* ---- the loop ---- */
 
 /* A queued request to end the run is heard even while the group is paused; everything else waits.
@@ -596,6 +647,8 @@ bool sequencer_poll(struct sequencer *s)
 	if (s->out)
 		outgoing_flush(s);
 	any |= poll_hub(s);
+	if (s->conf.blk && !s->result.over)
+		any |= poll_blk(s);
 	if (!s->result.over)
 		any |= poll_devices(s);
 	if (!s->result.over)
@@ -626,14 +679,17 @@ static void sleep_on_bell(struct sequencer *s, int64_t timeout_ns)
 	struct timespec ts = { timeout_ns / 1000000000, timeout_ns % 1000000000 };
 	struct pollfd fds[2] = { { s->conf.seq->my_bell_fd, POLLIN, 0 },
 		{ s->conf.wake_fd, POLLIN, 0 } };
-	/* Both flags must be up before either may be trusted: the bell is one for both channels. */
+	/* All flags must be up before any may be trusted: the bell is one for all channels. */
 	bool seq_idle = s->out_bytes > OUTPUT_BACKLOG_MAX || chan_prepare_sleep(s->conf.seq);
 	bool host_idle = chan_prepare_sleep(s->conf.host);
+	bool blk_idle = !s->conf.blk || chan_prepare_sleep(s->conf.blk);
 
-	if (seq_idle && host_idle && atomic_load(&s->stop) == STOP_NOT)
+	if (seq_idle && host_idle && blk_idle && atomic_load(&s->stop) == STOP_NOT)
 		ppoll(fds, 2, &ts, NULL);
 	chan_awake(s->conf.seq);
 	chan_awake(s->conf.host);
+	if (s->conf.blk)
+		chan_awake(s->conf.blk);
 	if (fds[1].revents & POLLIN) {
 		uint64_t n;
 

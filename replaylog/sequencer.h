@@ -52,6 +52,7 @@ struct sequencer_conf {
 	int log_fd; /* record: writable and seekable; replay: readable and seekable; the caller's */
 	struct logtail *tail; /* record; zeroed */
 	struct chan *seq, *host;
+	struct chan *blk; /* to blkproxy; NULL: the machine has no disks */
 	struct machine_page *machine;
 	int wake_fd; /* an eventfd or pipe that ends sequencer_run()'s sleep, or -1; see
 			sequencer_stop() */
@@ -63,6 +64,9 @@ struct input {
 	uint32_t event; /* enum seq_event */
 	uint32_t dev, a;
 	int64_t b;
+	/* SEQ_EV_BLOCK that failed: the log keeps how, devices hear it from blkproxy */
+	uint32_t error;
+	uint64_t done;
 	uint32_t len;
 	uint8_t data[];
 };

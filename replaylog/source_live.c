@@ -31,6 +31,15 @@ static void keep_mark(struct sequencer *s, const struct keeper *k, const uint32_
 	k->event(s, &ev);
 }
 
+/* How a request failed, so that it fails like that in a replay, whatever its host's disks are. */
+static void keep_block_error(struct sequencer *s, const struct keeper *k, const struct input *in)
+{
+	k->event(s, &(struct log_event){ .id = LOG_BLOCK_ERROR,
+			    .value = (uint64_t)in->b,
+			    .a = in->error,
+			    .done = in->done });
+}
+
 /* Takes all that is queued, in order: first the log, then devices. Nothing comes after a request to
  * end the run. */
 static void live_deliver(struct sequencer *s, const struct keeper *k, const uint32_t *mark)
@@ -42,6 +51,8 @@ static void live_deliver(struct sequencer *s, const struct keeper *k, const uint
 	while (!last && (in = sequencer_next_input(s)) != NULL) {
 		struct log_event ev;
 
+		if (in->event == SEQ_EV_BLOCK && in->error)
+			keep_block_error(s, k, in);
 		input_to_event(in, &ev);
 		k->event(s, &ev);
 		last = in->event == SEQ_EV_SHUTDOWN;
