@@ -263,7 +263,7 @@ static const struct field board_fields[] = {
 	FIELD(struct board, exit_value),
 	FIELD(struct board, rtc_base_s),
 	FIELD(struct board, n_apic),
-	{ "apic", offsetof(struct board, apic), 1, sizeof(((struct board *)0)->apic) },
+	{ "apic", offsetof(struct board, apic), 1, sizeof(((struct board *)0)->apic), 0 },
 	FIELD_ARRAY(struct board, shadow_read),
 	FIELD_ARRAY(struct board, shadow_write),
 	FIELD_END,
