@@ -258,14 +258,14 @@ static const struct field board_fields[] = {
 	FIELD_ARRAY(struct board, a20),
 	FIELD(struct board, reset_pending),
 	FIELD(struct board, reset_by_host),
-	FIELD(struct board, shutdown),
+	FIELD_MAX(struct board, shutdown, SHUTDOWN_COUNT),
 	FIELD(struct board, rtc_known),
 	FIELD(struct board, exit_value),
 	FIELD(struct board, rtc_base_s),
-	FIELD(struct board, n_apic),
+	FIELD_MAX(struct board, n_apic, MACHINE_APIC_QUEUE),
 	{ "apic", offsetof(struct board, apic), 1, sizeof(((struct board *)0)->apic), 0 },
-	FIELD_ARRAY(struct board, shadow_read),
-	FIELD_ARRAY(struct board, shadow_write),
+	FIELD_ARRAY_MAX(struct board, shadow_read, MEM_NONE),
+	FIELD_ARRAY_MAX(struct board, shadow_write, MEM_NONE),
 	FIELD_END,
 };
 

@@ -37,6 +37,11 @@ struct field {
 #member, offsetof(type, member), sizeof(((type *)0)->member[0]),        \
 			sizeof(((type *)0)->member) / sizeof(((type *)0)->member[0]), 0 \
 	}
+#define FIELD_ARRAY_MAX(type, member, most)                                                \
+	{                                                                                  \
+#member, offsetof(type, member), sizeof(((type *)0)->member[0]),           \
+			sizeof(((type *)0)->member) / sizeof(((type *)0)->member[0]), most \
+	}
 #define FIELD_END                \
 	{                        \
 		NULL, 0, 0, 0, 0 \
