@@ -84,7 +84,7 @@ static int sizes_check(const struct machine *m, const Dejavm__DevicesState *s, s
 	return 0;
 }
 
-static int state_check(const struct machine *m, const Dejavm__DevicesState *s, struct error *err)
+int machine_load_check(const struct machine *m, const Dejavm__DevicesState *s, struct error *err)
 {
 	int r = sizes_check(m, s, err);
 	size_t i = 0;
@@ -106,7 +106,7 @@ static int state_check(const struct machine *m, const Dejavm__DevicesState *s, s
 
 int machine_load(struct machine *m, const Dejavm__DevicesState *s, struct error *err)
 {
-	int r = state_check(m, s, err);
+	int r = machine_load_check(m, s, err);
 	size_t i = 0;
 
 	if (r < 0)

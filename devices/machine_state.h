@@ -14,6 +14,8 @@
 /* *ret has been initialised; what it points to is freed with
  * dejavm__devices_state__free_unpacked(). -ENOMEM. Changes nothing. */
 int machine_save(const struct machine *m, Dejavm__DevicesState *ret);
+/* Could it be loaded? -EINVAL with *err. */
+int machine_load_check(const struct machine *m, const Dejavm__DevicesState *s, struct error *err);
 /*
  * The machine, made by the same configuration, becomes what s says. RAM and video memory must hold
  * what belongs to it. -EINVAL with *err, which names device and field: nothing has changed.

@@ -747,7 +747,11 @@ static bool stopped(struct sequencer *s)
 void sequencer_run(struct sequencer *s)
 {
 	while (!s->result.over && !stopped(s)) {
-		bool any = sequencer_poll(s);
+		bool any;
+
+		if (s->conf.between)
+			s->conf.between(s->conf.opaque);
+		any = sequencer_poll(s);
 		int64_t mono = host_monotonic_ns(), tick;
 
 		if (s->result.over)

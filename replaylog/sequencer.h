@@ -57,6 +57,9 @@ struct sequencer_conf {
 	struct machine_page *machine;
 	int wake_fd; /* an eventfd or pipe that ends sequencer_run()'s sleep, or -1; see
 			sequencer_stop() */
+	/* Called between requests, also after wake_fd became readable; NULL: nothing. */
+	void (*between)(void *opaque);
+	void *opaque;
 };
 
 /* An input as the hub sent it; an event as devices get it. */

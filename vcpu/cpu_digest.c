@@ -247,7 +247,7 @@ int ram_digest_save(const struct ram_digest *d, Dejavm__PageSums *ret)
 	return 0;
 }
 
-static int sums_check(const struct ram_digest *d, const Dejavm__PageSums *s, struct error *err)
+int ram_digest_check(const struct ram_digest *d, const Dejavm__PageSums *s, struct error *err)
 {
 	uint64_t n = 0, end = 0;
 
@@ -273,7 +273,7 @@ static int sums_check(const struct ram_digest *d, const Dejavm__PageSums *s, str
 int ram_digest_load(struct ram_digest *d, const Dejavm__PageSums *s, struct error *err)
 {
 	const uint8_t *in = s->sums.data;
-	int r = sums_check(d, s, err);
+	int r = ram_digest_check(d, s, err);
 
 	if (r < 0)
 		return r;

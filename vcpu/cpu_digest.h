@@ -34,6 +34,7 @@ size_t digest_collect(struct cpu *cpu, struct ram_digest *d, uint8_t *buf, size_
  * are to be marked dirty after it.
  */
 int ram_digest_save(const struct ram_digest *d, Dejavm__PageSums *ret);
+int ram_digest_check(const struct ram_digest *d, const Dejavm__PageSums *s, struct error *err);
 int ram_digest_load(struct ram_digest *d, const Dejavm__PageSums *s, struct error *err);
 
 #endif

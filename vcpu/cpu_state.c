@@ -192,7 +192,7 @@ static int identity_check(const struct cpu *cpu, const Dejavm__VcpuState *s, str
 }
 
 /* Everything is tried on copies first. */
-static int state_check(struct cpu *cpu, const Dejavm__VcpuState *s, struct error *err)
+int cpu_state_check(struct cpu *cpu, const Dejavm__VcpuState *s, struct error *err)
 {
 	static struct cpu trial; /* its pointers are never followed */
 	int r = identity_check(cpu, s, err);
@@ -235,7 +235,7 @@ static void derive(struct cpu *cpu)
 
 int cpu_state_load(struct cpu *cpu, const Dejavm__VcpuState *s, struct error *err)
 {
-	int r = state_check(cpu, s, err);
+	int r = cpu_state_check(cpu, s, err);
 
 	if (r < 0)
 		return r;

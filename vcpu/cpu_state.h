@@ -16,6 +16,8 @@
 /* Puts groups, translations and what identifies the CPU into *ret, which has been initialised; what
  * it points to is freed with dejavm__vcpu_state__free_unpacked(). 0 or -ENOMEM. */
 int cpu_state_save(struct cpu *cpu, Dejavm__VcpuState *ret);
+/* Could it be loaded? -EINVAL with *err. Changes nothing. */
+int cpu_state_check(struct cpu *cpu, const Dejavm__VcpuState *s, struct error *err);
 /*
  * The CPU becomes what s says. The memory map must be set already and guest RAM hold what belongs
  * to it: all that was decoded or translated is dropped. -EINVAL with *err: not a state of this CPU,
