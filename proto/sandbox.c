@@ -66,6 +66,13 @@
 	X("replaylog", ftruncate, "a log that is recorded over a longer file")             \
 	X("replaylog", fsync, "the log is whole on disk before we say Finished")           \
 	X("replaylog", fdatasync, "the same")                                              \
+	/* snapshots */                                                                    \
+	X("snapstore", pwrite64, "the image")                                              \
+	X("snapstore", fallocate, "the image, and guest RAM that becomes zero")            \
+	X("snapstore", ftruncate, "the image")                                             \
+	X("snapstore", fsync, "the image")                                                 \
+	X("snapstore", fdatasync, "the image")                                             \
+	X("snapstore", dup, "opening the image again")                                     \
 	/* processes with an event loop and clients */                                     \
 	X("replaylog", epoll_wait, "libevent")                                             \
 	X("replaylog", epoll_pwait, "libevent")                                            \
