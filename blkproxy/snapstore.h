@@ -34,8 +34,8 @@ struct snapstore {
 };
 
 /* Does rq; *ret has been initialised and is freed with snapstore_reply_done(). */
-void snapstore_serve(struct snapstore *s, const Dejavm__SnapshotRequest *rq,
-	Dejavm__SnapshotReply *ret);
+void snapstore_serve(
+	struct snapstore *s, const Dejavm__SnapshotRequest *rq, Dejavm__SnapshotReply *ret);
 void snapstore_reply_done(Dejavm__SnapshotReply *r);
 
 #endif

@@ -16,15 +16,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAGIC	    "DJVMSNAP"
-#define TABLE_OFF   32u
-#define ENTRY_LEN   40u
-#define HEADER_LEN  (TABLE_OFF + VMSTATE_SECTIONS_MAX * ENTRY_LEN)
-#define DATA_OFF    65536u
-#define STAGE_LEN   (1u << 20)
-#define READ_LEN    (4u << 20)
-#define RAM_INDEX   "ram.index"
-#define RAM_DATA    "ram.data"
+#define MAGIC	   "DJVMSNAP"
+#define TABLE_OFF  32u
+#define ENTRY_LEN  40u
+#define HEADER_LEN (TABLE_OFF + VMSTATE_SECTIONS_MAX * ENTRY_LEN)
+#define DATA_OFF   65536u
+#define STAGE_LEN  (1u << 20)
+#define READ_LEN   (4u << 20)
+#define RAM_INDEX  "ram.index"
+#define RAM_DATA   "ram.data"
 
 struct section {
 	char name[VMSTATE_NAME_LEN + 1];
@@ -93,7 +93,8 @@ static int stage_put(void *opaque, const uint8_t *data, size_t len)
 	return r;
 }
 
-static void section_add(struct header *h, const char *name, uint64_t off, uint64_t len, uint32_t crc)
+static void section_add(
+	struct header *h, const char *name, uint64_t off, uint64_t len, uint32_t crc)
 {
 	struct section *s = &h->v[h->n++];
 
@@ -110,8 +111,8 @@ static int part_write(
 	return stage_put(s, data, len);
 }
 
-static int ram_write(struct stage *s, struct header *h, struct ram_codec *codec,
-	const struct vmstate_ram *ram)
+static int ram_write(
+	struct stage *s, struct header *h, struct ram_codec *codec, const struct vmstate_ram *ram)
 {
 	uint64_t off = s->off + s->len;
 	struct ram_index ix;
@@ -163,7 +164,8 @@ int vmstate_write(const struct vmstate_io *io, struct ram_codec *codec,
 
 	if (!s.buf || n_parts + 2 > VMSTATE_SECTIONS_MAX) {
 		free(s.buf);
-		return error_set(err, ENOMEM, "no memory to write a snapshot of %zu parts", n_parts);
+		return error_set(
+			err, ENOMEM, "no memory to write a snapshot of %zu parts", n_parts);
 	}
 	r = ram_write(&s, &h, codec, ram);
 	for (size_t i = 0; i < n_parts && r == 0; i++)
@@ -195,8 +197,8 @@ static int header_read(
 	if (r < 0)
 		return r;
 	if (memcmp(buf, MAGIC, 8))
-		return error_set(err, EINVAL,
-			"the VM state is not dejavm's (another program's snapshot)");
+		return error_set(
+			err, EINVAL, "the VM state is not dejavm's (another program's snapshot)");
 	if (get(buf + 8, 4) != VMSTATE_VERSION)
 		return error_set(err, EINVAL, "VM state of version %u: expected %d",
 			(unsigned)get(buf + 8, 4), VMSTATE_VERSION);

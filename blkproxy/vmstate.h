@@ -20,8 +20,7 @@ struct vmstate_io {
 	void *opaque;
 	/* 0 or -errno with *err */
 	int (*read)(void *opaque, uint64_t off, void *buf, size_t len, struct error *err);
-	int (*write)(
-		void *opaque, uint64_t off, const void *buf, size_t len, struct error *err);
+	int (*write)(void *opaque, uint64_t off, const void *buf, size_t len, struct error *err);
 };
 
 struct vmstate_part {
