@@ -171,11 +171,12 @@ int main(int argc, char **argv)
 			pthread_cond_wait(&me.changed, &me.lock);
 			continue;
 		}
+		/* Before the answer: the hub's next one may follow at once. */
+		me.rq = NULL;
 		pthread_mutex_unlock(&me.lock);
 		serve(rq);
 		dejavm__snapshot_request__free_unpacked(rq, NULL);
 		pthread_mutex_lock(&me.lock);
-		me.rq = NULL;
 	}
 	pthread_mutex_unlock(&me.lock);
 	return 0;

@@ -262,13 +262,13 @@ static void run_step(struct hub *hub)
 			life_freeze(hub);
 			hostlink_drain(hub);
 		}
-		if (s->step->op == DEJAVM__STATE_OP__STATE_LOAD)
-			hostlink_freeze(hub, true);
 		state_send(hub, s->step->part, s->step->op);
 		break;
 	case STEP_STORE:
-		if (s->step->op == DEJAVM__SNAPSHOT_OP__SNAPSHOT_RESTORE)
+		if (s->step->op == DEJAVM__SNAPSHOT_OP__SNAPSHOT_RESTORE) {
 			s->spoilt = true;
+			hostlink_freeze(hub);
+		}
 		store_send(hub, s->step->op);
 		break;
 	case STEP_END:
