@@ -528,8 +528,9 @@ void gen_run(struct vm *vm, uint64_t n, unsigned max)
 
 static int differ(const char *what, const char *name, uint64_t a, uint64_t b)
 {
-	printf("%s: %s: %llx, but %llx\n", what, name, (unsigned long long)a,
-		(unsigned long long)b);
+	if (what)
+		printf("%s: %s: %llx, but %llx\n", what, name, (unsigned long long)a,
+			(unsigned long long)b);
 	return 1;
 }
 

@@ -30,7 +30,8 @@ void gen_build(struct gen *g, struct vm *vm, uint64_t seed);
 /* Runs n instructions in slices of at most max (1: one each, > 8: always max). Ends early at a
  * shutdown or an endless halt. */
 void gen_run(struct vm *vm, uint64_t n, unsigned max);
-/* Compares all state; prints what differs with `what`, returns 0 if nothing does. */
+/* Compares all state; prints what differs with `what` (unless that is NULL), returns 0 if nothing
+ * does. */
 int gen_compare(const char *what, struct vm *a, struct vm *b);
 
 #endif
