@@ -142,17 +142,6 @@ void call_flags(struct back *k, uint32_t id)
 	x_to(&k->a, at, k->mem->rw + back_tramp(k->cpu)->flags);
 }
 
-void flags_to_cc(struct back *k)
-{
-	if (k->rcp.op != RCP_CC) {
-		/* What is computed now has to be right even if only parts are wanted. */
-		call_flags(k, rcp_store(k));
-		if (k->rcp.op == RCP_ENTRY)
-			k->entry_used = true;
-	}
-	rcp_set(k, RCP_CC, 0, RCP_NO, RCP_NO, RCP_NO, 0, 0);
-}
-
 /* Puts the operand at loc, of the recipe's size, into H_TMP. Flags may be lost. */
 static void loc_load(struct back *k, unsigned loc)
 {
@@ -248,6 +237,36 @@ static unsigned remake(struct back *k, unsigned mask)
 		return IRF_ALL;
 	default: return 0;
 	}
+}
+
+/* cpu->cc = the host's flags, which are all ours but for AF, which is 0 if `logic`. */
+static void store_cc(struct xasm *a, bool logic)
+{
+	x_mov_r_rm(a, 4, H_TMP, x_r(X_RAX));
+	x_u8(a, 0x9f);				      /* LAHF */
+	x_rm(a, 1, X_0F | 0x90 | X_O, 0, x_r(X_RAX)); /* OF */
+	if (logic)
+		x_alu_rm_i(a, 4, X_AND, x_r(X_RAX), ~(uint32_t)CC_AF);
+	x_mov_rm_r(a, 2, CPU_MEM(cc), X_RAX);
+	x_mov_r_rm(a, 4, X_RAX, x_r(H_TMP));
+}
+
+void flags_to_cc(struct back *k)
+{
+	bool logic = k->rcp.op == RCP_LOGIC || k->rcp.op == RCP_TEST;
+	unsigned mask = logic ? IRF_ALL & ~IRF_A : IRF_ALL;
+
+	/* What is computed now has to be right even if only parts are wanted. */
+	if (k->rcp.op == RCP_CC) {
+		k->host_valid = 0;
+	} else if (!(mask & ~k->host_valid) || !(mask & ~remake(k, mask))) {
+		store_cc(&k->a, logic);
+	} else {
+		call_flags(k, rcp_store(k));
+		if (k->rcp.op == RCP_ENTRY)
+			k->entry_used = true;
+	}
+	rcp_set(k, RCP_CC, 0, RCP_NO, RCP_NO, RCP_NO, 0, 0);
 }
 
 void flags_to_host(struct back *k, unsigned mask)

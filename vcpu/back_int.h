@@ -27,11 +27,13 @@
 /* What translated code calls and jumps to, as offsets in the code cache. */
 struct back_tramp {
 	uint32_t enter;
-	uint32_t exit;	/* tcg_exit is set: spill, leave */
-	uint32_t host;	/* call: lin in r8d, kind in r9d; gives h in r8 or leaves */
-	uint32_t insn;	/* call: tcg_exit is an offset of a struct tb_exit */
-	uint32_t flags; /* call: recipe's offset in r9d; then cpu->cc is valid */
-	uint32_t trans; /* call: fpu_trans(r9d); its value in r9d */
+	uint32_t exit;	    /* tcg_exit is set: spill, leave */
+	uint32_t host;	    /* call: lin in r8d, kind in r9d; gives h in r8 or leaves */
+	uint32_t insn;	    /* call: tcg_exit is an offset of a struct tb_exit */
+	uint32_t insn_jump; /* jump: the same */
+	uint32_t indirect;  /* jump: the same; target in r8d */
+	uint32_t flags;	    /* call: recipe's offset in r9d; then cpu->cc is valid */
+	uint32_t trans;	    /* call: fpu_trans(r9d); its value in r9d */
 	uint32_t end;
 };
 
@@ -185,6 +187,15 @@ void emit_bit(struct back *k);	 /* BT.. BSF BSR */
 void emit_carry(struct back *k); /* CLC STC CMC */
 void emit_setcc(struct back *k);
 void emit_cmov(struct back *k);
+
+/* ---- back_sys.c ---- */
+void emit_getfl(struct back *k);
+void emit_efl(struct back *k);
+void emit_getseg(struct back *k);
+void emit_up(struct back *k);
+void emit_rdtsc(struct back *k);
+void emit_calli(struct back *k);
+void emit_callj(struct back *k);
 
 /* ---- back_fpu.c ---- */
 /*

@@ -118,15 +118,20 @@ static void make_host(struct xasm *a, const uint8_t *spilled)
 	x_to(a, at, spilled);
 }
 
+static void load_exit(struct xasm *a, const struct tcache_mem *mem)
+{
+	x_mov_r_rm(a, 8, X_RDI, x_r(H_CPU));
+	x_mov_r_rm(a, 4, X_RAX, CPU_MEM(tcg_exit));
+	x_mov_r_i64(a, X_RSI, (uint64_t)(uintptr_t)mem->meta);
+	x_alu_rm_r(a, 8, X_ADD, x_r(X_RSI), X_RAX);
+}
+
 static void make_insn(struct xasm *a, const struct tcache_mem *mem, const uint8_t *spilled)
 {
 	uint8_t *done, *at;
 
 	spill(a);
-	x_mov_r_rm(a, 8, X_RDI, x_r(H_CPU));
-	x_mov_r_rm(a, 4, X_RAX, CPU_MEM(tcg_exit));
-	x_mov_r_i64(a, X_RSI, (uint64_t)(uintptr_t)mem->meta);
-	x_alu_rm_r(a, 8, X_ADD, x_r(X_RSI), X_RAX);
+	load_exit(a, mem);
 	stack_add(a, -8);
 	call_c(a, (void *)(uintptr_t)tcg_insn);
 	stack_add(a, 8);
@@ -140,6 +145,45 @@ static void make_insn(struct xasm *a, const struct tcache_mem *mem, const uint8_
 	stack_add(a, 8);
 	at = x_jmp(a);
 	x_to(a, at, spilled);
+}
+
+/* C code finds where to go on; 0: leaves, with tcg_exit as it is. */
+static void go_on(struct xasm *a, void *fn, const uint8_t *fail)
+{
+	uint8_t *at;
+
+	call_c(a, fn);
+	x_test_rm_r(a, 8, x_r(X_RAX), X_RAX);
+	at = x_jcc(a, X_E);
+	x_to(a, at, fail);
+	x_mov_r_rm(a, 8, H_TMP, x_r(X_RAX));
+	x_mov_r_rm(a, 8, H_MEM, CPU_MEM(tcg_base));
+	x_mov_r_rm(a, 8, H_BUDGET, CPU_MEM(tcg_left));
+	reload(a);
+	x_rm(a, 4, 0xff, 4, x_r(H_TMP));
+}
+
+/* Returns where it begins. */
+static uint8_t *make_insn_jump(struct xasm *a, const struct tcache_mem *mem, const uint8_t *spilled)
+{
+	uint8_t *none = a->p, *at, *start;
+
+	x_mov_rm_i(a, 4, CPU_MEM(tcg_exit), TCG_EXIT_DONE);
+	at = x_jmp(a);
+	x_to(a, at, spilled);
+	start = a->p;
+	spill(a);
+	load_exit(a, mem);
+	go_on(a, (void *)(uintptr_t)tcg_insn_jump, none);
+	return start;
+}
+
+static void make_indirect(struct xasm *a, const uint8_t *spilled)
+{
+	x_mov_rm_r(a, 4, CPU_MEM(tcg_target), H_PTR);
+	spill(a);
+	x_mov_r_rm(a, 8, X_RDI, x_r(H_CPU));
+	go_on(a, (void *)(uintptr_t)tcg_indirect, spilled);
 }
 
 static void make_flags(struct xasm *a)
@@ -192,6 +236,9 @@ size_t back_init(struct cpu *cpu, const struct tcache_mem *mem, uint32_t at, siz
 	make_host(&a, spilled);
 	t->insn = (uint32_t)(a.p - mem->rw);
 	make_insn(&a, mem, spilled);
+	t->insn_jump = (uint32_t)(make_insn_jump(&a, mem, spilled) - mem->rw);
+	t->indirect = (uint32_t)(a.p - mem->rw);
+	make_indirect(&a, spilled);
 	t->flags = (uint32_t)(a.p - mem->rw);
 	make_flags(&a);
 	t->trans = (uint32_t)(a.p - mem->rw);

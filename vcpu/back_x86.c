@@ -470,19 +470,6 @@ static void emit_cdq(struct back *k)
 	x_u8(&k->a, 0x99);
 }
 
-/* ---- the interpreter's help ---- */
-
-static void emit_calli(struct back *k)
-{
-	struct xasm *a = &k->a;
-	uint8_t *at;
-
-	x_mov_rm_i(a, 4, CPU_MEM(tcg_exit), exit_id(k));
-	at = x_call(a);
-	x_to(a, at, k->mem->rw + back_tramp(k->cpu)->insn);
-	rcp_set(k, RCP_CC, 0, RCP_NO, RCP_NO, RCP_NO, 0, 0);
-}
-
 static void emit_page2(struct back *k)
 {
 	struct xasm *a = &k->a;
@@ -497,11 +484,6 @@ static void emit_page2(struct back *k)
 	c = cold_add(k, COLD_STEP, x_jcc(a, X_NE));
 	if (c)
 		c->id = id;
-}
-
-static void emit_step(struct back *k)
-{
-	leave(k, exit_id(k) | TCG_EXIT_STEP);
 }
 
 /* ---- ways to other blocks ---- */
@@ -783,8 +765,9 @@ static void cold_emit(struct back *k, const struct cold *c)
 		break;
 	case COLD_INDIRECT:
 		x_here(a, c->jump);
-		x_mov_rm_r(a, 4, CPU_MEM(tcg_target), H_PTR);
-		leave(k, c->id | TCG_EXIT_INDIRECT);
+		x_mov_rm_i(a, 4, CPU_MEM(tcg_exit), c->id | TCG_EXIT_INDIRECT);
+		at = x_jmp(a);
+		x_to(a, at, k->mem->rw + back_tramp(k->cpu)->indirect);
 		break;
 	}
 }
@@ -841,6 +824,11 @@ static void emit_op(struct back *k)
 	case IR_CLC:
 	case IR_STC:
 	case IR_CMC: emit_carry(k); break;
+	case IR_GETFL: emit_getfl(k); break;
+	case IR_EFL: emit_efl(k); break;
+	case IR_GETSEG: emit_getseg(k); break;
+	case IR_UP: emit_up(k); break;
+	case IR_RDTSC: emit_rdtsc(k); break;
 	case IR_CALLI: emit_calli(k); break;
 	case IR_SSEGATE: emit_sse_gate(k); break;
 	case IR_SSE:
@@ -854,7 +842,7 @@ static void emit_op(struct back *k)
 	case IR_JNZR: emit_jcc(k); break;
 	case IR_JMP: edge_new(k, k->op->imm); break; /* it comes next */
 	case IR_JMPR: emit_jump_reg(k); break;
-	case IR_STEP: emit_step(k); break;
+	case IR_CALLJ: emit_callj(k); break;
 	default: must(false);
 	}
 }
@@ -864,8 +852,9 @@ static void emit_op(struct back *k)
 static bool notes_end(unsigned op)
 {
 	switch (op) {
+	case IR_RDTSC:
 	case IR_CALLI:
-	case IR_STEP:
+	case IR_CALLJ:
 	case IR_JCC:
 	case IR_JZR:
 	case IR_JNZR:

@@ -140,8 +140,21 @@ enum ir_reg {
 	X(CLC, IRF_C, IRF_C, 0, 0)                                                                 \
 	X(STC, IRF_C, IRF_C, 0, 0)                                                                 \
 	X(CMC, IRF_C, IRF_C, IRF_C, 0)                                                             \
+	/* dst (a temporary) = EFLAGS without VM and RF. */                                        \
+	X(GETFL, 0, 0, IRF_ALL, 0)                                                                 \
+	/* Sets (dst 1) or clears (dst 0) bits imm of EFLAGS that make nobody look: DF; IF can be  \
+	 * cleared. */                                                                             \
+	X(EFL, 0, 0, 0, 0)                                                                         \
+	/* dst (a register or temporary, size 2 or 4) = selector in segment register imm */        \
+	X(GETSEG, 0, 0, 0, 0)                                                                      \
+	/* Leaves if EFLAGS.DF is set. */                                                          \
+	X(UP, 0, 0, 0, IRO_EXIT)                                                                   \
+	/* EDX:EAX = the time-stamp counter, for an instruction without its privilege check; if    \
+	 * the model has none, as CALLI with cond 1. */                                            \
+	X(RDTSC, 0, 0, 0, IRO_EXIT)                                                                \
 	/* The interpreter's handler does the whole instruction, then the block goes on, or is     \
-	 * left if anything wants to be looked at. With REP: all its iterations. */                \
+	 * left if anything wants to be looked at. With REP: all its iterations. cond 1: it        \
+	 * touches no flags, and changes at most the guest registers of imm, a bit for each. */    \
 	X(CALLI, IRF_ALL, IRF_ALL, IRF_ALL, IRO_EXIT)                                              \
 	/* An x87 instruction begins that the back end does if it can, else the interpreter's      \
 	 * handler, in which case all up to its IR_FPU is skipped. */                              \
@@ -166,8 +179,8 @@ enum ir_reg {
 	/* Ends: at imm; at what register or temporary a says; dst: enum ir_jump */                \
 	X(JMP, 0, 0, 0, IRO_EDGE | IRO_END)                                                        \
 	X(JMPR, 0, 0, 0, IRO_EDGE | IRO_END)                                                       \
-	/* Ends: the interpreter does this instruction. */                                         \
-	X(STEP, 0, 0, 0, IRO_EXIT | IRO_END)
+	/* Ends: the interpreter's handler does the instruction, which says where to go on. */     \
+	X(CALLJ, 0, 0, 0, IRO_EXIT | IRO_END)
 
 enum ir_opcode {
 #define X(name, may, sure, uses, props) IR_##name,
@@ -198,6 +211,8 @@ struct ir_op {
 	uint32_t imm;
 };
 
+#define IR_CPL0 0x100u
+
 #define IR_MAX_INSNS 64
 #define IR_MAX_OPS   512
 #define IR_MAX_EDGES 24 /* ops with IRO_EDGE in a block */
@@ -227,8 +242,9 @@ unsigned ir_props(const struct ir_op *op); /* IRO_* */
 unsigned ir_cond_flags(unsigned cond);
 /*
  * Registers that op reads or may change: bit r of enum ir_reg up to IR_EDI (AH..BH count as EAX..
- * EBX), IR_T0, IR_T1; bit IR_MEM: it reads or writes at h. What CALLI, FPU, SSE and STEP do is
- * taken as everything. A narrow write reads its register too.
+ * EBX), IR_T0, IR_T1; bit IR_MEM: it reads or writes at h. What CALLI, FPU, SSE and CALLJ do is
+ * taken as everything, but for a CALLI that says what it writes. A narrow write reads its register
+ * too.
  */
 unsigned ir_regs_read(const struct ir_op *op);
 unsigned ir_regs_written(const struct ir_op *op);
@@ -242,9 +258,9 @@ const char *ir_check(const struct ir_block *b);
 /*
  * Fills in b from code, len bytes (at most to the end of its page) whose first one is at guest
  * address eip; mode: DECODE_*, flat; segs: bit SEG_FS, bit SEG_GS set if that segment may be
- * addressed by adding its base alone. Goes on through conditional jumps as long as the code is in
- * one piece, up to max_insns (<= IR_MAX_INSNS). False: the first instruction does not lie within
- * len bytes, or is one that only the interpreter can do (nothing to translate).
+ * addressed by adding its base alone, IR_CPL0 if the code runs at CPL 0. Goes on through
+ * conditional jumps as long as the code is in one piece, up to max_insns (<= IR_MAX_INSNS). False:
+ * the first instruction does not lie within len bytes, or the mode is another.
  */
 bool front_translate(struct ir_block *b, const uint8_t *code, unsigned len, uint32_t eip,
 	unsigned mode, unsigned segs, unsigned max_insns);

@@ -79,6 +79,8 @@ void ir_optimise(struct ir_block *b)
 		defs = ir_defs(op);
 		kills = ir_kills(op);
 		props = ir_props(op);
+		if (op->op == IR_CALLI || op->op == IR_RDTSC) /* may leave behind it, too */
+			exit = IRF_ALL;
 		op->live_use = (uint8_t)(use & defs);
 		op->live_exit = (uint8_t)(exit & defs);
 		op->after_use = (uint8_t)use;

@@ -91,6 +91,8 @@ struct tb_exit {
 	uint32_t recipe; /* offset of a struct recipe in the arena, bit 0 set if cpu->fl_c
 			    has its CF; 0: cpu->fl_desc says */
 	uint16_t insn;	 /* index of the instruction */
+	/* For tcg_insn(): it touches no flags; it may change what code relies on (E_SYNC). */
+	bool quiet, sync;
 };
 
 /* A way from one block to a fixed address. */
@@ -225,15 +227,26 @@ uint32_t back_exit(const struct cpu *cpu);
 #define TCG_HOST_WRITE 0x80u
 uint64_t tcg_host(struct cpu *cpu, uint32_t lin, uint32_t kind);
 /*
- * Executes instruction x->insn of x->tb by its handler, with exact state: flags, eip and icount are
- * computed before; cpu->tcg_left is r15, and is updated (REP). Returns 0 if the block may go on
- * with the next instruction, else 1: the instruction is finished and counted (TCG_EXIT_DONE), eip
- * set. May raise (longjmp to the engine's catch).
+ * Executes instruction x->insn of x->tb by its handler, with exact state: eip and icount are
+ * computed before, and flags, unless it touches none: then fl_desc says; cpu->tcg_left is r15, and
+ * is updated (REP). Returns 0 if the block may go on with the next instruction, else 1: the
+ * instruction is finished and counted (TCG_EXIT_DONE), eip set. May raise (longjmp to the engine's
+ * catch).
  */
 uint64_t tcg_insn(struct cpu *cpu, const struct tb_exit *x);
 /* A transcendental instruction of the x87, whose state is in the host's. 0: its handler has to do
  * it. */
 uint32_t tcg_trans(struct cpu *cpu, uint32_t modrm);
+/*
+ * The same for an instruction that says where to go on. Returns the host address of code to go on
+ * at, with cpu->tcg_left and tcg_base anew, or 0 (TCG_EXIT_DONE).
+ */
+uint64_t tcg_insn_jump(struct cpu *cpu, const struct tb_exit *x);
+/*
+ * cpu->tcg_target is not in the jump cache: host address of code to go on at, as from there, or 0:
+ * leave (TCG_EXIT_INDIRECT). Must not raise.
+ */
+uint64_t tcg_indirect(struct cpu *cpu);
 /* Computes cpu->cc from recipe (offset; 0: fl_desc) and sets fl_desc to RCP_CC. */
 void tcg_flags(struct cpu *cpu, uint32_t recipe);
 

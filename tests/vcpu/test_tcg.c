@@ -25,7 +25,7 @@ static const unsigned slices[] = { 100000, 1000, 50, 3, 100000 };
 /* A seed that once told the engines apart stays here. */
 static const uint64_t past[] = { 0, 7289, 6001189, 6048369, 6059309 };
 
-static uint64_t total, translated, by_window;
+static uint64_t total, translated, by_window, interrupts;
 
 /* The first n instructions of a case; what: NULL, only tell. */
 static int run_some(uint64_t seed, const char *engine, unsigned n, const char *what)
@@ -43,6 +43,7 @@ static int run_some(uint64_t seed, const char *engine, unsigned n, const char *w
 	total += a->cpu->icount;
 	translated += tcg_stats(b->cpu)->insns;
 	by_window += window_stats(b->cpu)->insns;
+	interrupts += b->cpu->n_intr;
 	r = gen_compare(what, a, b);
 	vm_free(a);
 	vm_free(b);
@@ -110,10 +111,10 @@ int main(int argc, char **argv)
 		failed += run_case(past[i], engine);
 	for (uint64_t c = first; c < first + n; c++)
 		failed += run_case(c, engine);
-	printf("%llu cases, %llu instructions, %llu of them translated, %llu with a window, %d "
-	       "differ\n",
+	printf("%llu cases, %llu instructions, %llu of them translated, %llu with a window, %llu "
+	       "interrupts, %d differ\n",
 		(unsigned long long)n, (unsigned long long)total, (unsigned long long)translated,
-		(unsigned long long)by_window, failed);
+		(unsigned long long)by_window, (unsigned long long)interrupts, failed);
 	/* Most of them got somewhere, and by translated code. */
-	return failed || total < n * 200 || translated < total / 4;
+	return failed || total < n * 200 || translated < total / 4 || interrupts < n / 4;
 }
