@@ -455,6 +455,40 @@ static void shift_by_cl(struct back *k)
 	rcp_set(k, shift_recipe(op->op), s.size, loc_a, RCP_SLOT(slot_b), loc_c, 0, valid);
 }
 
+/*
+ * A rotate leaves all flags but two as they were: the recipe of those stays, with the rotate on
+ * top. False: it cannot.
+ */
+static bool rotate_on_top(struct back *k)
+{
+	const struct ir_op *op = k->op;
+	struct args s = { op->size, op->dst, op->a, op->b, true, IR_NONE };
+
+	switch (k->rcp.op) {
+	case RCP_CC:
+	case RCP_ENTRY:
+	case RCP_INC:
+	case RCP_DEC:
+	case RCP_BT:
+	case RCP_ROL:
+	case RCP_ROR: return false;
+	default: break;
+	}
+	if (op->dst > IR_EDI)
+		return false;
+	k->rcp.rotate = 0;
+	rcp_clobber(k, op->dst);
+	shift_op(k, &s, operand(k, op->dst));
+	k->rcp.rotate = (uint8_t)shift_recipe(op->op);
+	k->rcp.rotate_a = op->dst;
+	k->rcp.rotate_size = op->size;
+	k->rcp_id = 0;
+	k->exit = NULL;
+	k->cell_valid = false;
+	k->host_valid = (uint8_t)((k->host_valid & ~IRF_CO) | shift_valid(op));
+	return true;
+}
+
 void emit_shift(struct back *k)
 {
 	const struct ir_op *op = k->op;
@@ -475,8 +509,11 @@ void emit_shift(struct back *k)
 		shift_by_cl(k);
 		return;
 	}
-	if (rotate && (after & ~(unsigned)IRF_CO))
+	if (rotate && (after & ~(unsigned)IRF_CO)) {
+		if (rotate_on_top(k))
+			return;
 		flags_to_cc(k);
+	}
 	s = args_begin(k, true);
 	slot_a = slot_alloc(k, 0);
 	loc_a = RCP_SLOT(slot_a);

@@ -208,10 +208,10 @@ static bool loc_in(unsigned loc, unsigned regs)
 
 static unsigned recipe_slots(const struct recipe *r)
 {
-	const uint8_t loc[3] = { r->a, r->b, r->c };
+	const uint8_t loc[4] = { r->a, r->b, r->c, r->rotate ? r->rotate_a : RCP_NO };
 	unsigned used = 0;
 
-	for (unsigned i = 0; i < 3; i++)
+	for (unsigned i = 0; i < 4; i++)
 		if (loc[i] >= RCP_SLOT(0) && loc[i] < RCP_SLOT_HI(RCP_N_SLOTS))
 			used |= 1u << ((loc[i] - RCP_SLOT(0)) % RCP_N_SLOTS);
 	return used;
@@ -220,17 +220,18 @@ static unsigned recipe_slots(const struct recipe *r)
 /* Moves what r takes from guest registers of the set `regs` into cells. True: r has changed. */
 static bool recipe_save(struct xasm *a, struct recipe *r, unsigned regs)
 {
-	uint8_t *loc[3] = { &r->a, &r->b, &r->c };
+	uint8_t *loc[4] = { &r->a, &r->b, &r->c, &r->rotate_a };
+	unsigned n = r->rotate ? 4 : 3;
 	bool any = false;
 
-	for (unsigned i = 0; i < 3; i++) {
+	for (unsigned i = 0; i < n; i++) {
 		unsigned reg = whole_reg(*loc[i]), slot;
 
 		if (!loc_in(*loc[i], regs))
 			continue;
 		slot = (unsigned)__builtin_ctz(~recipe_slots(r));
 		x_mov_rm_r(a, 4, slot_mem(slot), back_reg(reg));
-		for (unsigned j = i; j < 3; j++)
+		for (unsigned j = i; j < n; j++)
 			if (loc_in(*loc[j], 1u << reg))
 				*loc[j] = (uint8_t)(is_hi_byte(*loc[j]) ? RCP_SLOT_HI(slot)
 									: RCP_SLOT(slot));

@@ -156,7 +156,7 @@ static void host_by_table(struct back *k)
 	uint32_t id;
 
 	if ((op->after_use & k->host_valid & IRF_C) && !k->cell_valid &&
-		(k->rcp.op == RCP_ADC || k->rcp.op == RCP_SBB || k->rcp.op >= RCP_SHL))
+		(k->rcp.rotate || k->rcp.op == RCP_ADC || k->rcp.op == RCP_SBB || k->rcp.op >= RCP_SHL))
 		carry_to_cell(k);
 	id = exit_id(k);
 	load_address(a, op, H_PTR);

@@ -142,4 +142,7 @@ void recipe_eval(struct cpu *cpu, const struct recipe *r)
 		break;
 	default: eval_sized(cpu, r->op, r->size, a, b, c); break;
 	}
+	if (r->rotate)
+		eval_sized(cpu, r->rotate, r->rotate_size, recipe_operand(cpu, r, r->rotate_a), 0,
+			0);
 }

@@ -60,6 +60,9 @@ struct recipe {
 	uint8_t op; /* enum recipe_op */
 	uint8_t size;
 	uint8_t a, b, c;
+	/* RCP_ROL or RCP_ROR by a count of at least 1, after op: its result, its size; 0: none.
+	 * Not with RCP_CC and RCP_ENTRY, nor with those that have CF in cpu->fl_c. */
+	uint8_t rotate, rotate_a, rotate_size;
 	uint32_t imm;
 };
 
