@@ -116,6 +116,23 @@ void load_cc(struct xasm *a)
 	x_mov_r_rm(a, 4, X_RAX, x_r(H_TMP));
 }
 
+void rcp_set_comparison(struct back *k, enum recipe_op op, unsigned host_valid)
+{
+	struct xrm cell, zf;
+	unsigned slot;
+
+	if (!(k->op->live_use | k->op->live_exit)) {
+		rcp_set(k, RCP_CC, 0, RCP_NO, RCP_NO, RCP_NO, 0, host_valid);
+		return;
+	}
+	slot = slot_alloc(k, 0);
+	cell = zf = slot_mem(slot);
+	zf.disp++;
+	x_rm(&k->a, 1, X_0F | 0x90 | X_B, 0, cell);
+	x_rm(&k->a, 1, X_0F | 0x90 | X_E, 0, zf);
+	rcp_set(k, op, 4, RCP_SLOT(slot), RCP_NO, RCP_NO, 0, host_valid);
+}
+
 void call_flags(struct back *k, uint32_t id)
 {
 	uint8_t *at;

@@ -44,11 +44,16 @@ static void reload(struct xasm *a)
 		x_mov_r_rm(a, 4, back_reg(i), gpr_mem(i));
 }
 
-/* Those that a C function may change. */
+/* One that a C function may change. */
+static bool is_volatile(unsigned i)
+{
+	return i != IR_EBX && i != IR_ESP && i != IR_EBP;
+}
+
 static void reload_volatile(struct xasm *a)
 {
 	for (unsigned i = 0; i < 8; i++)
-		if (i != IR_EBX && i != IR_ESP && i != IR_EBP)
+		if (is_volatile(i))
 			x_mov_r_rm(a, 4, back_reg(i), gpr_mem(i));
 }
 
@@ -155,6 +160,22 @@ static void make_flags(struct xasm *a)
 	x_u8(a, 0xc3);
 }
 
+/* Registers that C keeps need not be spilled: nobody looks at the guest's there. */
+static void make_trans(struct xasm *a)
+{
+	for (unsigned i = 0; i < 8; i++)
+		if (is_volatile(i))
+			x_mov_rm_r(a, 4, gpr_mem(i), back_reg(i));
+	x_mov_r_rm(a, 8, X_RDI, x_r(H_CPU));
+	x_mov_r_rm(a, 4, X_RSI, x_r(H_TMP));
+	stack_add(a, -8);
+	call_c(a, (void *)(uintptr_t)tcg_trans);
+	stack_add(a, 8);
+	x_mov_r_rm(a, 4, H_TMP, x_r(X_RAX));
+	reload_volatile(a);
+	x_u8(a, 0xc3);
+}
+
 size_t back_init(struct cpu *cpu, const struct tcache_mem *mem, uint32_t at, size_t len)
 {
 	struct xasm a = { mem->rw + at, mem->rw + at, mem->rw + at + len, false };
@@ -173,6 +194,8 @@ size_t back_init(struct cpu *cpu, const struct tcache_mem *mem, uint32_t at, siz
 	make_insn(&a, mem, spilled);
 	t->flags = (uint32_t)(a.p - mem->rw);
 	make_flags(&a);
+	t->trans = (uint32_t)(a.p - mem->rw);
+	make_trans(&a);
 	must(!x_overflowed(&a));
 	t->end = (uint32_t)(a.p - mem->rw);
 	return (size_t)(a.p - a.start);

@@ -61,7 +61,7 @@ unsigned ir_cond_flags(unsigned cond)
 
 static bool has_cond(const struct ir_op *op)
 {
-	return op->op == IR_JCC || op->op == IR_SETCC || op->op == IR_CMOV;
+	return op->op == IR_JCC || op->op == IR_SETCC || op->op == IR_CMOV || op->op == IR_FPUCC;
 }
 
 unsigned ir_uses(const struct ir_op *op)
@@ -135,7 +135,6 @@ unsigned ir_regs_written(const struct ir_op *op)
 	case IR_STEP: return REGS_ALL;
 	case IR_INSN:
 	case IR_FPUGATE:
-	case IR_FPU:
 	case IR_SSEGATE:
 	case IR_HOST:
 	case IR_JMP:
@@ -378,9 +377,12 @@ static const struct shape shapes[IR_N_OPS] = {
 	[IR_CMC] = { 0, NONE, NONE, NONE },
 	[IR_CALLI] = { 0, NONE, NONE, NONE },
 	[IR_FPUGATE] = { 0, NONE, NONE, NONE },
-	[IR_FPU] = { 14, NONE, MEM | NONE, NONE },
+	[IR_FPU] = { 30, REG | NONE, MEM | NONE, NONE },
+	[IR_FPUFL] = { 4, NONE, NONE, NONE },
+	[IR_FPUCC] = { 4, NONE, NONE, NONE },
 	[IR_SSEGATE] = { 0, NONE, NONE, NONE },
 	[IR_SSE] = { 31, REG | NONE, MEM | NONE, NONE },
+	[IR_SSEFL] = { 31, NONE, MEM | NONE, NONE },
 	[IR_JCC] = { 0, NONE, NONE, NONE },
 	[IR_JZR] = { 0, NONE, NONE, NONE },
 	[IR_JNZR] = { 0, NONE, NONE, NONE },

@@ -146,13 +146,18 @@ enum ir_reg {
 	/* An x87 instruction begins that the back end does if it can, else the interpreter's      \
 	 * handler, in which case all up to its IR_FPU is skipped. */                              \
 	X(FPUGATE, 0, 0, 0, IRO_EXIT)                                                              \
-	/* An x87 instruction that touches no guest register and no flags; a: IR_MEM or IR_NONE.   \
+	/* An x87 instruction that touches no flags; a: IR_MEM or IR_NONE; dst: IR_EAX or IR_NONE. \
 	 * The interpreter's handler does it where the back end cannot. */                         \
 	X(FPU, 0, 0, 0, 0)                                                                         \
-	/* The same for one of SSE: SSEGATE, IR_HOST, SSE. No flags; dst: the guest register that  \
-	 * it writes, or IR_NONE. */                                                               \
+	/* The same if it defines all flags (FCOMI), or reads those of cond (FCMOV). */            \
+	X(FPUFL, IRF_ALL, IRF_ALL, 0, 0)                                                           \
+	X(FPUCC, 0, 0, 0, 0)                                                                       \
+	/* The same for one of SSE: SSEGATE, IR_HOST, SSE. dst: the guest register that it writes, \
+	 * or IR_NONE. */                                                                          \
 	X(SSEGATE, 0, 0, 0, IRO_EXIT)                                                              \
 	X(SSE, 0, 0, 0, 0)                                                                         \
+	/* If it defines all flags (COMISD, PTEST). */                                             \
+	X(SSEFL, IRF_ALL, IRF_ALL, 0, 0)                                                           \
 	/* If cond, goes on at guest address imm, else with the next op. */                        \
 	X(JCC, 0, 0, 0, IRO_EDGE)                                                                  \
 	/* If ECX is 0 (JZR; JNZR: is not), goes on at imm. */                                     \

@@ -112,6 +112,14 @@ static void eval_product(struct cpu *cpu, unsigned op, unsigned size, uint32_t a
 	}
 }
 
+static void eval_comparison(struct cpu *cpu, unsigned op, uint32_t a)
+{
+	bool c = a & 1, z = a >> 8 & 1;
+
+	flags_set_arith(
+		cpu, (c ? FL_CF : 0) | (z ? FL_ZF : 0) | (c && z && op == RCP_COMI ? FL_PF : 0));
+}
+
 void recipe_eval(struct cpu *cpu, const struct recipe *r)
 {
 	uint32_t a = recipe_operand(cpu, r, r->a), b = recipe_operand(cpu, r, r->b);
@@ -121,6 +129,8 @@ void recipe_eval(struct cpu *cpu, const struct recipe *r)
 	switch (r->op) {
 	case RCP_CC: break;
 	case RCP_BT: set_cf(cpu, cpu->fl_c); break;
+	case RCP_COMI:
+	case RCP_PTEST: eval_comparison(cpu, r->op, a); break;
 	case RCP_IMUL:
 	case RCP_MULX:
 	case RCP_IMULX: eval_product(cpu, r->op, r->size, a, b); break;
@@ -143,6 +153,6 @@ void recipe_eval(struct cpu *cpu, const struct recipe *r)
 	default: eval_sized(cpu, r->op, r->size, a, b, c); break;
 	}
 	if (r->rotate)
-		eval_sized(cpu, r->rotate, r->rotate_size, recipe_operand(cpu, r, r->rotate_a), 0,
-			0);
+		eval_sized(
+			cpu, r->rotate, r->rotate_size, recipe_operand(cpu, r, r->rotate_a), 0, 0);
 }

@@ -44,7 +44,9 @@ enum recipe_op {
 	RCP_IMUL, /* a, b: the factors */
 	RCP_MULX, /* a, b: low and high half of the product */
 	RCP_IMULX,
-	RCP_BT, /* CF is in cpu->fl_c, the others in cpu->cc */
+	RCP_BT,	   /* CF is in cpu->fl_c, the others in cpu->cc */
+	RCP_COMI,  /* of comparisons of reals; a: bit 0 is CF, bit 8 ZF; PF if both, no other */
+	RCP_PTEST, /* the same, but PF is 0 */
 	RCP_N
 };
 
@@ -229,6 +231,9 @@ uint64_t tcg_host(struct cpu *cpu, uint32_t lin, uint32_t kind);
  * set. May raise (longjmp to the engine's catch).
  */
 uint64_t tcg_insn(struct cpu *cpu, const struct tb_exit *x);
+/* A transcendental instruction of the x87, whose state is in the host's. 0: its handler has to do
+ * it. */
+uint32_t tcg_trans(struct cpu *cpu, uint32_t modrm);
 /* Computes cpu->cc from recipe (offset; 0: fl_desc) and sets fl_desc to RCP_CC. */
 void tcg_flags(struct cpu *cpu, uint32_t recipe);
 

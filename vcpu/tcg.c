@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 #include "decode.h"
+#include "fpu.h"
 #include "log.h"
 #include "mem.h"
 #include "mmu.h"
@@ -72,6 +73,11 @@ void tcg_flags(struct cpu *cpu, uint32_t recipe)
 	if (recipe & ~7u)
 		recipe_eval(cpu, meta_at(cpu, recipe));
 	cpu->fl_desc = 0;
+}
+
+uint32_t tcg_trans(struct cpu *cpu, uint32_t modrm)
+{
+	return fpu_trans(cpu, modrm);
 }
 
 uint64_t tcg_host(struct cpu *cpu, uint32_t lin, uint32_t kind)

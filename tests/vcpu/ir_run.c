@@ -402,7 +402,13 @@ static bool do_op(struct run *s, const struct ir_op *op)
 	case IR_FPUGATE:
 	case IR_SSEGATE: return do_fpu(s, op);
 	case IR_FPU:
+	case IR_FPUCC:
 	case IR_SSE: s->fpu_done = false; break;
+	case IR_FPUFL:
+	case IR_SSEFL:
+		s->fpu_done = false;
+		define(s, CC_ARITH, s->cpu->cc);
+		break;
 	case IR_CALLI: return do_handler(s, op);
 	case IR_JCC: return !cond_holds(s, op) || go(s, op->imm);
 	case IR_JZR: return gpr[R_ECX] || go(s, op->imm);
