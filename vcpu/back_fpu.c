@@ -57,6 +57,16 @@ void gate_clobber(struct back *k)
 			rcp_clobber(k, op->dst);
 }
 
+/* Whatever C1 was. Not so: FWAIT, FNOP, and those that only store or load control and status. */
+static bool determines_c1(const struct insn *in)
+{
+	unsigned size;
+
+	if (in->id == INSN_1_9B || (in->imm2 == 0xd9 && in->modrm == 0xd0))
+		return false;
+	return fpu_form_is_noted(fpu_form((uint8_t)in->imm2, in->modrm, &size));
+}
+
 /* The handler does the instruction, operand and all, if the state is not in the host's x87. */
 void emit_fpu_gate(struct back *k)
 {
@@ -69,9 +79,12 @@ void emit_fpu_gate(struct back *k)
 
 	gate_clobber(k);
 	id = exit_id(k);
-	x_alu_rm_i(a, 1, X_CMP, FPU_MEM(live), FPU_LIVE);
 	k->host_valid = 0;
-	c = cold_add(k, COLD_FPU, x_jcc(a, X_NE));
+	/* C1 that a transcendental has left behind will not be missed, once this is done. */
+	k->drops_c1 = !k->fpu_gated && determines_c1(in);
+	x_alu_rm_i(a, 1, X_CMP, FPU_MEM(live), k->drops_c1 ? FPU_HOME : FPU_LIVE);
+	c = cold_add(k, COLD_FPU, x_jcc(a, k->drops_c1 ? X_E : X_NE));
+	k->fpu_gated = true;
 	k->gate = c;
 	if (!c)
 		return;
@@ -129,8 +142,9 @@ static void clear_c1(struct xasm *a)
 }
 
 /*
- * What fpu_set_cw() does if no more than RC changes: the host has the guest's word then, no
- * exception becomes unmasked. All else is its handler's.
+ * What fpu_set_cw() does if no more than RC and PC change: the host has the guest's word then, no
+ * exception becomes unmasked. The reserved PC 01, and all else, is its handler's. env.prec is not
+ * needed before the state is at home.
  */
 static void emit_fldcw(struct back *k)
 {
@@ -139,9 +153,14 @@ static void emit_fldcw(struct back *k)
 	x_rm(a, 4, X_0F | 0xb7, H_TMP, operand(k, IR_MEM));
 	x_rm(a, 4, X_0F | 0xb7, H_T0, FPU_MEM(cw));
 	x_alu_rm_r(a, 4, X_XOR, x_r(H_T0), H_TMP);
-	x_test_rm_i(a, 4, x_r(H_T0), 0xffffu & ~0x0c00u);
+	x_test_rm_i(a, 4, x_r(H_T0), 0xffffu & ~0x0f00u);
 	if (k->gate)
 		k->gate->jump2 = x_jcc(a, X_NE);
+	x_mov_r_rm(a, 4, H_T0, x_r(H_TMP));
+	x_alu_rm_i(a, 4, X_AND, x_r(H_T0), 0x300);
+	x_alu_rm_i(a, 4, X_CMP, x_r(H_T0), 0x100);
+	if (k->gate)
+		k->gate->jump3 = x_jcc(a, X_E);
 	x_mov_rm_r(a, 2, FPU_MEM(cw), H_TMP);
 	x_rm(a, 4, 0xd9, 5, FPU_MEM(cw));
 	x_shift_i(a, 4, X_SHR, x_r(H_TMP), 10);
@@ -166,6 +185,7 @@ static void emit_trans(struct back *k, const struct insn *in)
 	x_mov_r_i(a, H_TMP, in->modrm);
 	at = x_call(a);
 	x_to(a, at, k->mem->rw + back_tramp(k->cpu)->trans);
+	k->fpu_gated = false; /* it may leave C1 behind */
 	x_test_rm_r(a, 4, x_r(H_TMP), H_TMP);
 	if (k->gate)
 		k->gate->jump2 = x_jcc(a, X_E);
@@ -198,6 +218,8 @@ static void emit_form(struct back *k, const struct insn *in, enum fpu_form form)
 	}
 	if (form == FPU_FORM_CMOV || form == FPU_FORM_FREE)
 		clear_c1(&k->a);
+	if (k->drops_c1 && form != FPU_FORM_CALL)
+		x_mov_rm_i(&k->a, 1, FPU_MEM(live), FPU_LIVE);
 }
 
 void emit_fpu(struct back *k)

@@ -95,6 +95,8 @@ struct back {
 	struct fpu_note note;
 	struct cold *gate; /* of the x87 or SSE instruction in work */
 	bool sse_gated;
+	bool fpu_gated; /* C1 is most likely where it belongs */
+	bool drops_c1;	/* what is in work says so */
 
 	/* Jumps to instructions behind. */
 	struct {

@@ -81,6 +81,7 @@ void fpu_leave(struct fpu *f)
 	}
 	f->live = FPU_HOME;
 	owner = NULL;
+	fpu_set_cw(f, f->cw); /* translated code has not kept all that follows from it */
 }
 
 bool fpu_enter(struct cpu *cpu, bool sets_c1)

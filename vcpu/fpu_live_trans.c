@@ -23,8 +23,7 @@ static bool done(struct fpu *f, unsigned sw, unsigned flags)
 {
 	if (unlikely(flags & SW_EXCPS & ~sw))
 		host_set_sw(flags & SW_EXCPS);
-	if (flags & SW_C1)
-		f->live = FPU_LIVE_C1;
+	f->live = flags & SW_C1 ? FPU_LIVE_C1 : FPU_LIVE;
 	return true;
 }
 
@@ -49,6 +48,12 @@ static void clear_c2(unsigned sw)
 	__asm__ volatile("fxam\n\tfstp %%st(0)" : :);
 }
 
+/* An empty register gives the indefinite, and says so. SF was clear. */
+static inline bool was_empty(struct f80 x)
+{
+	return unlikely(f80_is_nan(x)) && (host_sw() & SW_SF);
+}
+
 /* FSIN, FCOS, F2XM1 */
 static bool one_operand(struct fpu *f, unsigned modrm, unsigned sw)
 {
@@ -56,7 +61,7 @@ static bool one_operand(struct fpu *f, unsigned modrm, unsigned sw)
 	struct f80_env *e = fpu_env(f);
 	bool in_range = true;
 
-	if (likely(!(host_sw() & SW_SF))) {
+	if (likely(!was_empty(x))) {
 		switch (modrm) {
 		case 0xf0: r = f80_2xm1(e, x); break;
 		case 0xfe: in_range = f80_sincos(e, x, &r, NULL); break;
@@ -77,7 +82,7 @@ static bool one_operand(struct fpu *f, unsigned modrm, unsigned sw)
 static bool one_operand_push(struct fpu *f, unsigned modrm, unsigned sw)
 {
 	struct f80 x = host_pop(), r0 = f80_indefinite(), r1 = r0;
-	bool in_range = true, empty = host_sw() & SW_SF;
+	bool in_range = true, empty = was_empty(x);
 	struct f80_env *e = fpu_env(f);
 
 	if (unlikely(empty)) {
@@ -102,6 +107,7 @@ static bool one_operand_push(struct fpu *f, unsigned modrm, unsigned sw)
 		__asm__ volatile("fst %%st(1)" : :);
 		if (!empty)
 			host_set_sw(SW_C1);
+		f->live = FPU_LIVE;
 		return true;
 	}
 	return done(f, sw, e->flags);
@@ -113,7 +119,7 @@ static bool two_operands(struct fpu *f, unsigned modrm, unsigned sw)
 	struct f80 x = host_pop(), y = host_pop(), r = f80_indefinite();
 	struct f80_env *e = fpu_env(f);
 
-	if (likely(!(host_sw() & SW_SF))) {
+	if (likely(!was_empty(x) && !was_empty(y))) {
 		switch (modrm) {
 		case 0xf1: r = f80_yl2x(e, x, y); break;
 		case 0xf3: r = f80_atan2(e, y, x); break;
