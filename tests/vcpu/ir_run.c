@@ -341,12 +341,22 @@ static bool do_quiet(struct run *s, const struct ir_op *op)
 	return on;
 }
 
-/* An x87 instruction, by its handler: what follows its gate is skipped. */
+/*
+ * An x87 or SSE instruction, by its handler: what follows its gate is skipped, up to the op that
+ * says that flags were defined, if they were.
+ */
 static bool do_fpu(struct run *s, const struct ir_op *op)
 {
-	bool on = do_quiet(s, op);
+	uint16_t use = s->cc_use, exit = s->cc_exit;
+	bool on;
 
+	s->cc_use = exit;
+	on = do_handler(s, op);
 	s->fpu_done = true;
+	if (on) {
+		s->cc_use = use;
+		s->cc_exit = exit;
+	}
 	return on;
 }
 
