@@ -99,7 +99,7 @@ static void forgive(struct fpu_state *h, const struct fpu_state *v, const struct
 	bool env = modrm == 0x36 && (op == 0xd9 || op == 0xdd);
 
 	/* With PE for a result that is exact goes UE for one that is tiny as well. */
-	if (is_transcendental(op, modrm) && !(image_word(v, 1) & SW_PE))
+	if (is_transcendental(op, modrm) && f80_exp(image_st(v, 0)) == 0)
 		ignored |= SW_UE;
 	image_set_word(h, 1, (image_word(h, 1) & ~ignored) | (image_word(v, 1) & ignored));
 	if (is_transcendental(op, modrm)) {
