@@ -268,9 +268,14 @@ int rig_wait_end(struct rig *r)
 	struct pollfd pf = { .fd = r->sock, .events = POLLIN };
 	bool ready;
 
-	while (poll(&pf, 1, 10000) > 0 && hear(r, &ready))
-		;
-	return reap(r);
+	while (poll(&pf, 1, 10000) > 0) {
+		if (!hear(r, &ready))
+			return reap(r);
+	}
+	kill(r->pid, SIGKILL);
+	reap(r);
+	fail_msg("the process did not end");
+	return -1;
 }
 
 int rig_quit(struct rig *r)
