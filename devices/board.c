@@ -7,7 +7,8 @@
  *	ISA IRQ n: every source ORed -> 8259 input n and I/O APIC pin n (IRQ 0: pin 2)
  *	CPU  FERR# -> port92 ferr
  *	i8254 irq -> 0   port92 irq -> 13   i8042 kbd-irq -> 1, mouse-irq -> 12   mc146818 irq -> 8
- *PIIX4 PM sci -> 9 isa-serial irq -> its property   PCI pins -> PIRQA-D -> PIIX3 -> ISA IRQ
+ *	PIIX4 PM sci -> 9   PIIX3 IDE irq14 -> 14, irq15 -> 15   isa-serial irq -> its property PCI
+ *pins -> PIRQA-D -> PIIX3 -> ISA IRQ
  */
 #include <errno.h>
 #include <stdio.h>
@@ -29,6 +30,8 @@ static const char *const fixed_chips[] = {
 	"i8042",
 	"port92",
 	"fw_cfg",
+	"drives",
+	"piix3-ide",
 };
 
 struct wire {
@@ -43,6 +46,8 @@ static const struct wire isa_wires[] = {
 	{ "mc146818", "irq", 8 },
 	{ "PIIX4_PM", "sci", 9 },
 	{ "port92", "irq", 13 },
+	{ "piix3-ide", "irq14", 14 },
+	{ "piix3-ide", "irq15", 15 },
 };
 
 /* ---- named lines ---- */
