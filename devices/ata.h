@@ -146,6 +146,8 @@ struct ata_unit {
 /* Puts a unit on the channel and place that its properties name, or the first free one. 0 or
  * -errno with *err. */
 int ide_attach(struct ata_unit *u, struct error *err);
+/* The unit at a place, or NULL. */
+struct ata_unit *ide_unit(struct machine *m, unsigned channel, unsigned unit);
 /* Is the bus master at work, in this direction? */
 bool bm_ready(const struct ata_channel *ch, bool to_ram);
 /* Move bytes between a unit and the memory that the table names. How many it took: fewer than len

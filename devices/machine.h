@@ -65,6 +65,8 @@ struct machine_config {
 	bool no_reboot;
 	struct blob kernel, initrd, bios, vgabios;
 	const char *append;
+	const char *boot_order, *boot_once; /* letters as of -boot; NULL, "": the default, none */
+	bool boot_menu;
 	unsigned n_streams;
 	const char *stream_name[MACHINE_STREAMS];
 	unsigned n_drives;

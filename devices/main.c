@@ -179,6 +179,9 @@ static void config_fill(struct devices *d, const Dejavm__MachineConfig *mc)
 	c->rtc_base_s = mc->rtc_base_s;
 	c->no_reboot = mc->no_reboot;
 	c->append = mc->append;
+	c->boot_order = mc->boot_order;
+	c->boot_once = mc->boot_once;
+	c->boot_menu = mc->boot_menu;
 	drives_fill(d, mc);
 	c->kernel = read_file(p, "kernel", mc->kernel_name);
 	c->initrd = read_file(p, "initrd", mc->initrd_name);

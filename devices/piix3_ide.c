@@ -441,6 +441,13 @@ int ide_attach(struct ata_unit *u, struct error *err)
 				      : " unit 0");
 }
 
+struct ata_unit *ide_unit(struct machine *m, unsigned channel, unsigned unit)
+{
+	struct piix3_ide *s = (struct piix3_ide *)machine_find(m, "piix3-ide");
+
+	return s->ch[channel].unit[unit];
+}
+
 /* ---- the function ---- */
 
 static void ide_reset(struct device *dev)
