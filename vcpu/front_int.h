@@ -103,6 +103,7 @@ RULE(leave);
 /* front_fpu.c */
 RULE(fpu);
 RULE(fwait);
+RULE(sahf);
 /* front_sse.c */
 bool front_sse(struct front *f, const struct insn *in);
 /* front_flow.c */

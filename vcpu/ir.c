@@ -145,6 +145,7 @@ unsigned ir_regs_written(const struct ir_op *op)
 	case IR_CLC:
 	case IR_STC:
 	case IR_CMC:
+	case IR_SAHF:
 	case IR_JCC:
 	case IR_JZR:
 	case IR_JNZR: return 0;
@@ -374,6 +375,7 @@ static const struct shape shapes[IR_N_OPS] = {
 	[IR_XCHG] = { 7, REG, REG, NONE },
 	[IR_CLC] = { 0, NONE, NONE, NONE },
 	[IR_STC] = { 0, NONE, NONE, NONE },
+	[IR_SAHF] = { 1, NONE, VALUE, NONE },
 	[IR_CMC] = { 0, NONE, NONE, NONE },
 	[IR_CALLI] = { 0, NONE, NONE, NONE },
 	[IR_FPUGATE] = { 0, NONE, NONE, NONE },

@@ -140,6 +140,8 @@ enum ir_reg {
 	X(CLC, IRF_C, IRF_C, 0, 0)                                                                 \
 	X(STC, IRF_C, IRF_C, 0, 0)                                                                 \
 	X(CMC, IRF_C, IRF_C, IRF_C, 0)                                                             \
+	/* All but OF, from AH */                                                                   \
+	X(SAHF, IRF_ALL & ~IRF_O, IRF_ALL & ~IRF_O, 0, 0)                                          \
 	/* The interpreter's handler does the whole instruction, then the block goes on, or is     \
 	 * left if anything wants to be looked at. With REP: all its iterations. */                \
 	X(CALLI, IRF_ALL, IRF_ALL, IRF_ALL, IRO_EXIT)                                              \
