@@ -58,7 +58,7 @@ unsigned rcp_slots(const struct back *k)
 {
 	unsigned used = slot_bit(k->rcp.a) | slot_bit(k->rcp.b) | slot_bit(k->rcp.c);
 
-	return k->rcp.rotate ? used | slot_bit(k->rcp.rotate_a) : used;
+	return k->rcp.over ? used | slot_bit(k->rcp.over_a) : used;
 }
 
 unsigned slot_alloc(const struct back *k, unsigned also)
@@ -93,14 +93,14 @@ void rcp_clobber(struct back *k, unsigned r)
 		return;
 	}
 	if (!loc_is_in(k->rcp.a, reg) && !loc_is_in(k->rcp.b, reg) && !loc_is_in(k->rcp.c, reg) &&
-		!(k->rcp.rotate && loc_is_in(k->rcp.rotate_a, reg)))
+		!(k->rcp.over && loc_is_in(k->rcp.over_a, reg)))
 		return;
 	slot = slot_alloc(k, 0);
 	x_mov_rm_r(&k->a, 4, slot_mem(slot), back_reg(reg));
 	loc_move(&k->rcp.a, reg, slot);
 	loc_move(&k->rcp.b, reg, slot);
 	loc_move(&k->rcp.c, reg, slot);
-	loc_move(&k->rcp.rotate_a, reg, slot);
+	loc_move(&k->rcp.over_a, reg, slot);
 	k->rcp_id = 0;
 	k->exit = NULL;
 }
@@ -198,7 +198,7 @@ static unsigned remake(struct back *k, unsigned mask)
 		carry_from_cell(a);
 		return IRF_C;
 	}
-	if (r->rotate || (r->b != RCP_NO && !loc_is_simple(r->b)))
+	if (r->over || (r->b != RCP_NO && !loc_is_simple(r->b)))
 		return 0;
 	switch (r->op) {
 	case RCP_CMP:
@@ -300,7 +300,7 @@ void carry_to_cell(struct back *k)
 		if (c)
 			c->back = a->p;
 		k->host_valid = 0;
-	} else if (!k->rcp.rotate && (k->rcp.op == RCP_LOGIC || k->rcp.op == RCP_TEST)) {
+	} else if (!k->rcp.over && (k->rcp.op == RCP_LOGIC || k->rcp.op == RCP_TEST)) {
 		x_mov_rm_i(a, 1, CPU_MEM(fl_c), 0);
 	} else {
 		flags_to_host(k, IRF_C);

@@ -187,6 +187,7 @@ void emit_mul(struct back *k);	 /* IMUL MULX IMULX */
 void emit_div(struct back *k);
 void emit_bit(struct back *k);	 /* BT.. BSF BSR */
 void emit_carry(struct back *k); /* CLC STC CMC */
+void emit_sahf(struct back *k);
 void emit_setcc(struct back *k);
 void emit_cmov(struct back *k);
 

@@ -278,7 +278,7 @@ static bool loc_in(unsigned loc, unsigned regs)
 
 static unsigned recipe_slots(const struct recipe *r)
 {
-	const uint8_t loc[4] = { r->a, r->b, r->c, r->rotate ? r->rotate_a : RCP_NO };
+	const uint8_t loc[4] = { r->a, r->b, r->c, r->over ? r->over_a : RCP_NO };
 	unsigned used = 0;
 
 	for (unsigned i = 0; i < 4; i++)
@@ -290,8 +290,8 @@ static unsigned recipe_slots(const struct recipe *r)
 /* Moves what r takes from guest registers of the set `regs` into cells. True: r has changed. */
 static bool recipe_save(struct xasm *a, struct recipe *r, unsigned regs)
 {
-	uint8_t *loc[4] = { &r->a, &r->b, &r->c, &r->rotate_a };
-	unsigned n = r->rotate ? 4 : 3;
+	uint8_t *loc[4] = { &r->a, &r->b, &r->c, &r->over_a };
+	unsigned n = r->over ? 4 : 3;
 	bool any = false;
 
 	for (unsigned i = 0; i < n; i++) {

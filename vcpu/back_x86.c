@@ -158,7 +158,7 @@ static void host_by_table(struct back *k)
 	uint32_t id;
 
 	if ((op->after_use & k->host_valid & IRF_C) && !k->cell_valid &&
-		(k->rcp.rotate || k->rcp.op == RCP_ADC || k->rcp.op == RCP_SBB ||
+		(k->rcp.over || k->rcp.op == RCP_ADC || k->rcp.op == RCP_SBB ||
 			k->rcp.op >= RCP_SHL))
 		carry_to_cell(k);
 	id = exit_id(k);
@@ -829,6 +829,7 @@ static void emit_op(struct back *k)
 	case IR_GETSEG: emit_getseg(k); break;
 	case IR_UP: emit_up(k); break;
 	case IR_RDTSC: emit_rdtsc(k); break;
+	case IR_SAHF: emit_sahf(k); break;
 	case IR_CALLI: emit_calli(k); break;
 	case IR_SSEGATE: emit_sse_gate(k); break;
 	case IR_SSE:

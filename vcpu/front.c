@@ -111,6 +111,7 @@ static const struct front_rule rules[INSN_COUNT] = {
 	[INSN_1_F5] = { R(plain), .op = IR_CMC },
 	[INSN_1_F8] = { R(plain), .op = IR_CLC },
 	[INSN_1_F9] = { R(plain), .op = IR_STC },
+	[INSN_1_9E] = { R(sahf) },
 	[INSN_1_D8] = { R(fpu) },
 	[INSN_1_9B] = { R(fwait) },
 

@@ -42,3 +42,12 @@ bool front_fwait(struct front *f, const struct insn *in, const struct front_rule
 	front_op(f, IR_FPU, 4, IR_NONE, IR_NONE, IR_NONE);
 	return true;
 }
+
+/* Conditions of the x87 go its way. */
+bool front_sahf(struct front *f, const struct insn *in, const struct front_rule *r)
+{
+	(void)in;
+	(void)r;
+	front_op(f, IR_SAHF, 1, IR_NONE, IR_AH, IR_NONE);
+	return true;
+}

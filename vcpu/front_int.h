@@ -121,6 +121,7 @@ RULE(scas);
 /* front_fpu.c */
 RULE(fpu);
 RULE(fwait);
+RULE(sahf);
 /* front_sse.c */
 bool front_sse(struct front *f, const struct insn *in);
 /* front_flow.c */

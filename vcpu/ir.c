@@ -154,6 +154,7 @@ unsigned ir_regs_written(const struct ir_op *op)
 	case IR_STC:
 	case IR_CMC:
 	case IR_EFL:
+	case IR_SAHF:
 	case IR_JCC:
 	case IR_JZR:
 	case IR_JNZR: return 0;
@@ -390,6 +391,7 @@ static const struct shape shapes[IR_N_OPS] = {
 	[IR_XCHG] = { 7, REG, REG, NONE },
 	[IR_CLC] = { 0, NONE, NONE, NONE },
 	[IR_STC] = { 0, NONE, NONE, NONE },
+	[IR_SAHF] = { 1, NONE, VALUE, NONE },
 	[IR_CMC] = { 0, NONE, NONE, NONE },
 	[IR_GETFL] = { 4, TEMP, NONE, NONE },
 	[IR_EFL] = { 0, 0, NONE, NONE },

@@ -152,6 +152,8 @@ enum ir_reg {
 	/* EDX:EAX = the time-stamp counter, for an instruction without its privilege check; if    \
 	 * the model has none, as CALLI with cond 1. */                                            \
 	X(RDTSC, 0, 0, 0, IRO_EXIT)                                                                \
+	/* All but OF, from AH */                                                                   \
+	X(SAHF, IRF_ALL & ~IRF_O, IRF_ALL & ~IRF_O, 0, 0)                                          \
 	/* The interpreter's handler does the whole instruction, then the block goes on, or is     \
 	 * left if anything wants to be looked at. With REP: all its iterations. cond 1: it        \
 	 * touches no flags, and changes at most the guest registers of imm, a bit for each. */    \

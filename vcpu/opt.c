@@ -46,7 +46,8 @@ static bool is_dead(const struct ir_op *op, unsigned wanted)
 	case IR_BT:
 	case IR_CLC:
 	case IR_STC:
-	case IR_CMC: return !(ir_defs(op) & wanted);
+	case IR_CMC:
+	case IR_SAHF: return !(ir_defs(op) & wanted);
 	default: return false;
 	}
 }

@@ -47,6 +47,7 @@ enum recipe_op {
 	RCP_BT,	   /* CF is in cpu->fl_c, the others in cpu->cc */
 	RCP_COMI,  /* of comparisons of reals; a: bit 0 is CF, bit 8 ZF; PF if both, no other */
 	RCP_PTEST, /* the same, but PF is 0 */
+	RCP_SAHF,  /* a (size 1): all but OF, which is in cpu->cc */
 	RCP_N
 };
 
@@ -62,9 +63,10 @@ struct recipe {
 	uint8_t op; /* enum recipe_op */
 	uint8_t size;
 	uint8_t a, b, c;
-	/* RCP_ROL or RCP_ROR by a count of at least 1, after op: its result, its size; 0: none.
-	 * Not with RCP_CC and RCP_ENTRY, nor with those that have CF in cpu->fl_c. */
-	uint8_t rotate, rotate_a, rotate_size;
+	/* On top of op, what leaves some of its flags: RCP_ROL or RCP_ROR by a count of at least 1,
+	 * its result and size; RCP_SAHF and its operand; 0: none. Not with RCP_CC and RCP_ENTRY,
+	 * nor with those that have CF in cpu->fl_c. */
+	uint8_t over, over_a, over_size;
 	uint32_t imm;
 };
 

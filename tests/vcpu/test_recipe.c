@@ -16,7 +16,7 @@
 
 /* Where a recipe's operand comes from: EAX or EDX (or part) before or after the instruction; CF and
  * ZF that came out. */
-enum from { F_NO, F_OLD_A, F_OLD_D, F_NEW_A, F_NEW_D, F_COUNT, F_CZ };
+enum from { F_NO, F_OLD_A, F_OLD_D, F_NEW_A, F_NEW_D, F_COUNT, F_CZ, F_AH };
 
 static const struct row {
 	const char *name, *code;
@@ -55,6 +55,7 @@ static const struct row {
 	{ "imul", "\xf7\xea", RCP_IMULX, 4, F_NEW_A, F_NEW_D, F_NO },
 	{ "bt", "\x0f\xa3\xd0", RCP_BT, 4, F_NO, F_NO, F_NO },
 	{ "bts", "\x0f\xab\xd0", RCP_BT, 4, F_NO, F_NO, F_NO },
+	{ "sahf", "\x9e", RCP_SAHF, 1, F_AH, F_NO, F_NO },
 	{ "comiss", "\x0f\x2f\xc1", RCP_COMI, 4, F_CZ, F_NO, F_NO },
 	{ "ptest", "\x66\x0f\x38\x17\xc1", RCP_PTEST, 4, F_CZ, F_NO, F_NO },
 	{ "nop", "\x90", RCP_CC, 4, F_NO, F_NO, F_NO },
@@ -96,6 +97,7 @@ static uint8_t place(struct cpu *cpu, struct recipe *r, const struct state *s, u
 	case F_NEW_D: v = s->new_d; break;
 	case F_COUNT: v = s->count; break;
 	case F_CZ: v = s->cz; break;
+	case F_AH: v = s->old_a >> 8; break;
 	default: return RCP_NO;
 	}
 	switch (next_random() % 4) {
@@ -136,7 +138,7 @@ static void set_xmm(struct cpu *cpu)
 static bool takes_rotate(unsigned op)
 {
 	return op != RCP_CC && op != RCP_INC && op != RCP_DEC && op != RCP_BT && op != RCP_ROL &&
-	       op != RCP_ROR;
+	       op != RCP_ROR && op != RCP_SAHF;
 }
 
 /* A rotate of ESI on top of r; returns the flags that it leaves. */
@@ -151,12 +153,12 @@ static uint16_t rotate(struct cpu *cpu, struct recipe *r, uint16_t cc)
 	cpu->gpr[R_ESI] = next_operand();
 	cpu->cc = cc;
 	in.fn(cpu, &in);
-	r->rotate = right ? RCP_ROR : RCP_ROL;
-	r->rotate_size = narrow ? 2 : 4;
-	r->rotate_a = IR_ESI;
+	r->over = right ? RCP_ROR : RCP_ROL;
+	r->over_size = narrow ? 2 : 4;
+	r->over_a = IR_ESI;
 	if (next_random() % 2) {
 		cpu->fl_slot[1] = cpu->gpr[R_ESI];
-		r->rotate_a = RCP_SLOT(1);
+		r->over_a = RCP_SLOT(1);
 		cpu->gpr[R_ESI] = 0;
 	}
 	return cpu->cc;
