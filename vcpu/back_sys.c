@@ -7,33 +7,47 @@
 
 #include "cpuid.h"
 #include "decode.h"
+#include "icache.h"
 #include "sse.h"
 
 /* ---- by handlers ---- */
 
-/* regs: guest registers that it may change while the recipe stays in force. */
-static void call_handler(struct back *k, bool quiet, unsigned regs)
+/* The record of a handler's instruction; NULL: there are too many. */
+static struct tb_exit *handler_exit(struct back *k, uint32_t *ret_id)
 {
-	bool sync = insn_enc(&k->ir->insn[k->op->insn]) & E_SYNC;
+	const struct insn *in = &k->ir->insn[k->op->insn];
+
+	*ret_id = exit_id(k);
+	if (k->too_big)
+		return NULL;
+	k->exit->sync = insn_enc(in) & E_SYNC;
+	k->exit->end = icache_insn_end(in);
+	return k->exit;
+}
+
+/* flags: enum ir_call; regs: guest registers that it may change while the recipe stays in force. */
+static void call_handler(struct back *k, unsigned flags, unsigned regs)
+{
 	struct xasm *a = &k->a;
+	struct tb_exit *x;
 	uint8_t *at;
 	uint32_t id;
 
-	for (unsigned r = IR_EAX; quiet && r <= IR_EDI; r++)
+	for (unsigned r = IR_EAX; flags == IR_CALL_QUIET && r <= IR_EDI; r++)
 		if (regs >> r & 1)
 			rcp_clobber(k, r);
-	id = exit_id(k);
-	if (k->too_big)
+	x = handler_exit(k, &id);
+	if (!x)
 		return;
-	k->exit->quiet = quiet;
-	k->exit->sync = sync;
+	x->quiet = flags != IR_CALL_FLAGS;
+	x->sets = flags == IR_CALL_SETS;
 	x_mov_rm_i(a, 4, CPU_MEM(tcg_exit), id);
 	at = x_call(a);
 	x_to(a, at, k->mem->rw + back_tramp(k->cpu)->insn);
 	k->host_valid = 0;
-	if (sync) /* CR0 and CR4 may be others */
+	if (x->sync) /* CR0 and CR4 may be others */
 		k->sse_gated = false;
-	if (!quiet)
+	if (flags != IR_CALL_QUIET)
 		rcp_set(k, RCP_CC, 0, RCP_NO, RCP_NO, RCP_NO, 0, 0);
 }
 
@@ -55,13 +69,12 @@ void emit_calli(struct back *k)
 
 void emit_callj(struct back *k)
 {
-	uint32_t id = exit_id(k);
 	struct xasm *a = &k->a;
 	uint8_t *at;
+	uint32_t id;
 
-	if (k->too_big)
+	if (!handler_exit(k, &id))
 		return;
-	k->exit->sync = true;
 	x_mov_rm_i(a, 4, CPU_MEM(tcg_exit), id);
 	at = x_jmp(a);
 	x_to(a, at, k->mem->rw + back_tramp(k->cpu)->insn_jump);
@@ -130,7 +143,7 @@ void emit_rdtsc(struct back *k)
 	struct xasm *a = &k->a;
 
 	if (!cpuid_has(k->cpu, CPUID_F_TSC)) {
-		call_handler(k, true, 1u << IR_EAX | 1u << IR_EDX);
+		call_handler(k, IR_CALL_QUIET, 1u << IR_EAX | 1u << IR_EDX);
 		return;
 	}
 	rcp_clobber(k, IR_EAX);

@@ -202,8 +202,7 @@ bool engine_look(struct cpu *cpu)
 		break;
 	}
 	mmu_sync(cpu);
-	cpu->run_key = icache_key(cpu);
-	cpu->run_tlb = cpu->mmu->fast + (mem_user(cpu) ? 2 * TLB_STRIDE : 0);
+	engine_mode(cpu);
 	return !cpu->look && likely(!traces_exec(cpu));
 }
 

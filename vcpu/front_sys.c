@@ -75,8 +75,10 @@ bool front_handler(struct front *f, const struct insn *in)
 		return false;
 	}
 	op = front_op(f, IR_CALLI, 0, IR_NONE, IR_NONE, IR_NONE);
-	if (!(enc & (E_FR | E_FW))) {
-		op->cond = 1;
+	if (in->id == INSN_1_9D) {
+		op->cond = IR_CALL_SETS;
+	} else if (!(enc & (E_FR | E_FW))) {
+		op->cond = IR_CALL_QUIET;
 		op->imm = regs_of(in);
 	}
 	return true;

@@ -43,7 +43,7 @@ static bool count_is_cl(const struct ir_op *op)
 
 static bool is_quiet(const struct ir_op *op)
 {
-	return op->op == IR_CALLI && op->cond;
+	return op->op == IR_CALLI && op->cond == IR_CALL_QUIET;
 }
 
 unsigned ir_defs(const struct ir_op *op)
@@ -71,7 +71,7 @@ static bool has_cond(const struct ir_op *op)
 
 unsigned ir_uses(const struct ir_op *op)
 {
-	if (is_quiet(op))
+	if (op->op == IR_CALLI && op->cond != IR_CALL_FLAGS)
 		return 0;
 	return infos[op->op].uses | (has_cond(op) ? ir_cond_flags(op->cond) : 0);
 }
@@ -286,8 +286,10 @@ static void put_operands(struct text *t, const struct ir_op *op)
 	case IR_EFL: put(t, " %s %#x", op->dst ? "set" : "clear", op->imm); return;
 	case IR_GETSEG: put(t, " %s, seg %u", reg_name(op->dst, op->size), op->imm); return;
 	case IR_CALLI:
-		if (op->cond)
+		if (is_quiet(op))
 			put(t, " quiet, registers %#x", op->imm);
+		else if (op->cond == IR_CALL_SETS)
+			put(t, " sets flags");
 		return;
 	case IR_MOVZX:
 	case IR_MOVSX: from = op->cond; break;
@@ -463,7 +465,7 @@ static const char *check_shape(const struct ir_op *op)
 		return "segment";
 	if (op->scale > 3 || (op->scale && (!addr || op->b == IR_NONE)))
 		return "scale";
-	if (op->cond > (has_cond(op) ? 15 : ext ? 2 : op->op == IR_CALLI ? 1 : 0))
+	if (op->cond > (has_cond(op) ? 15 : ext ? 2 : op->op == IR_CALLI ? 2 : 0))
 		return "cond";
 	if (op->a == IR_MEM && op->op >= IR_BT && op->op <= IR_BTC && op->b != IR_IMM)
 		return "bit in memory by a register";

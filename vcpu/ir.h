@@ -150,13 +150,13 @@ enum ir_reg {
 	/* Leaves if EFLAGS.DF is set. */                                                          \
 	X(UP, 0, 0, 0, IRO_EXIT)                                                                   \
 	/* EDX:EAX = the time-stamp counter, for an instruction without its privilege check; if    \
-	 * the model has none, as CALLI with cond 1. */                                            \
+	 * the model has none, as a quiet CALLI. */                                                \
 	X(RDTSC, 0, 0, 0, IRO_EXIT)                                                                \
 	/* All but OF, from AH */                                                                   \
 	X(SAHF, IRF_ALL & ~IRF_O, IRF_ALL & ~IRF_O, 0, 0)                                          \
 	/* The interpreter's handler does the whole instruction, then the block goes on, or is     \
-	 * left if anything wants to be looked at. With REP: all its iterations. cond 1: it        \
-	 * touches no flags, and changes at most the guest registers of imm, a bit for each. */    \
+	 * left if anything wants to be looked at. With REP: all its iterations. cond: enum        \
+	 * ir_call. */                                                                             \
 	X(CALLI, IRF_ALL, IRF_ALL, IRF_ALL, IRO_EXIT)                                              \
 	/* An x87 instruction begins that the back end does if it can, else the interpreter's      \
 	 * handler, in which case all up to its IR_FPU is skipped. */                              \
@@ -189,6 +189,14 @@ enum ir_opcode {
 	IR_OPS(X)
 #undef X
 		IR_N_OPS
+};
+
+/* What the handler does about flags. */
+enum ir_call {
+	IR_CALL_FLAGS, /* asks for them and changes them */
+	IR_CALL_QUIET, /* neither; and it changes at most the guest registers of imm, a bit for
+			  each */
+	IR_CALL_SETS,  /* defines all of them, if it does not fault, and does not ask */
 };
 
 /* Why an IR_JMP or IR_JMPR goes: what a return predictor wants to know. */

@@ -93,8 +93,10 @@ struct tb_exit {
 	uint32_t recipe; /* offset of a struct recipe in the arena, bit 0 set if cpu->fl_c
 			    has its CF; 0: cpu->fl_desc says */
 	uint16_t insn;	 /* index of the instruction */
-	/* For tcg_insn(): it touches no flags; it may change what code relies on (E_SYNC). */
-	bool quiet, sync;
+	/* For tcg_insn(): it does not ask for flags; it defines them all, if it does not fault; it
+	 * may change what code relies on (E_SYNC); enum block_end. */
+	bool quiet, sets, sync;
+	uint8_t end;
 };
 
 /* A way from one block to a fixed address. */
@@ -230,7 +232,7 @@ uint32_t back_exit(const struct cpu *cpu);
 uint64_t tcg_host(struct cpu *cpu, uint32_t lin, uint32_t kind);
 /*
  * Executes instruction x->insn of x->tb by its handler, with exact state: eip and icount are
- * computed before, and flags, unless it touches none: then fl_desc says; cpu->tcg_left is r15, and
+ * computed before, and flags, unless it is `quiet`: then fl_desc says; cpu->tcg_left is r15, and
  * is updated (REP). Returns 0 if the block may go on with the next instruction, else 1: the
  * instruction is finished and counted (TCG_EXIT_DONE), eip set. May raise (longjmp to the engine's
  * catch).

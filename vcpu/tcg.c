@@ -104,9 +104,9 @@ uint64_t tcg_host(struct cpu *cpu, uint32_t lin, uint32_t kind)
 
 /* Executes in, cpu being exact; all iterations of a REP as far as nobody has to look. True: it has
  * not finished. */
-static inline bool execute(struct cpu *cpu, const struct insn *in, uint64_t end)
+static inline bool execute(
+	struct cpu *cpu, const struct insn *in, enum block_end kind, uint64_t end)
 {
-	enum block_end kind = icache_insn_end(in);
 	bool again;
 
 	do {
@@ -321,7 +321,7 @@ static void step(struct cpu *cpu, const struct tb_exit *x)
 		return;
 	}
 	cpu->tcg->leave = insn_enc(in) & E_SYNC;
-	execute(cpu, in, cpu->icount + 1);
+	execute(cpu, in, icache_insn_end(in), cpu->icount + 1);
 }
 
 /* e leads to where cpu is now: the next time without us, if there is a block. */
@@ -427,7 +427,12 @@ static bool sync_run(struct cpu *cpu)
 {
 	struct tcg *t = cpu->tcg;
 
-	if (!engine_look(cpu) || !mode_is_translatable(cpu)) {
+	/* What engine_look() has mmu_sync() for makes it look. */
+	if (likely(!cpu->look && cpu->icount < engine_end(cpu)))
+		engine_mode(cpu);
+	else if (!engine_look(cpu))
+		t->leave = true;
+	if (t->leave || !mode_is_translatable(cpu)) {
 		t->leave = true;
 		return false;
 	}
@@ -452,8 +457,10 @@ static bool do_insn(struct cpu *cpu, const struct tb_exit *x)
 	cpu->tcg->stats.insn_calls++;
 	if (unlikely(cpu->tcg->check != NULL))
 		return false; /* run_block() has it interpreted */
-	if (execute(cpu, in, cpu->tcg_end))
+	if (execute(cpu, in, x->end, cpu->tcg_end))
 		return false;
+	if (x->sets)
+		cpu->fl_desc = 0;
 	if (likely(!cpu->look && !x->sync))
 		return true;
 	tcg_flags(cpu, 0); /* an interrupt may be delivered */

@@ -445,7 +445,7 @@ static bool do_op(struct run *s, const struct ir_op *op)
 	case IR_CALLI:
 		if (insn_enc(&s->b->insn[op->insn]) & E_SYNC) /* the mode is the engine's */
 			return leave_before(s, op);
-		return op->cond ? do_quiet(s, op) : do_handler(s, op);
+		return op->cond == IR_CALL_QUIET ? do_quiet(s, op) : do_handler(s, op);
 	case IR_JCC: return !cond_holds(s, op) || go(s, op->imm);
 	case IR_JZR: return gpr[R_ECX] || go(s, op->imm);
 	case IR_JNZR: return !gpr[R_ECX] || go(s, op->imm);

@@ -118,7 +118,7 @@ static void test_ends(void **state)
 	/* Behind other instructions of the system the block goes on. */
 	TRANSLATE("\x8e\xd8\x9d\xf4"); /* mov ds, eax; popf; hlt */
 	assert_text(1, "calli quiet, registers 0");
-	assert_text(3, "calli");
+	assert_text(3, "calli sets flags");
 	assert_text(6, "jmp 0x1004 (jump)");
 	/* FS, if it may be had. */
 	TRANSLATE("\x64\x8b\x00");
