@@ -5,7 +5,7 @@
 #   scripts/fetch-disk.sh [DIR [WHAT...]]      default: build/guest disk memtest installer cd
 #
 # Leaves in DIR/disk:
-#   disk       disk.qcow2, a small Debian system with GRUB (see scripts/mkdisk.py), its vmlinuz, initrd and modules/
+#   disk       disk.qcow2, a small Debian system with GRUB (see scripts/mkdisk.py), its vmlinuz, vmlinux, initrd and modules/
 #   memtest    memtest.iso
 #   installer  installer/linux and installer/initrd.gz, Debian's installer for the net
 #   cd         cd.iso, a data CD with Rock Ridge names
@@ -72,6 +72,8 @@ make_disk() {
         --grub-dir "$tmp/grub/usr/lib/grub/i386-pc" --grub-mkimage "$tmp/grub/usr/bin/grub-mkimage" --out "$dir"
     qemu-img convert -q -f raw -O qcow2 "$dir/disk.raw" "$dir/disk.qcow2.tmp"
     rm "$dir/disk.raw"
+    # For tests whose guest is this initrd alone.
+    "$here/extract-vmlinux.py" "$dir/vmlinuz" "$dir/vmlinux"
     mv "$dir/disk.qcow2.tmp" "$dir/disk.qcow2"
 }
 

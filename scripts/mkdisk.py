@@ -6,7 +6,7 @@ before it, sysvinit, logins on ttyS0 and tty1. Nothing of the packages is execut
     mkdisk.py --debs DIR --kernel-deb FILE --busybox FILE --grub-dir DIR --grub-mkimage FILE --out DIR [--mib N]
 
 --debs has the packages of the root file system; --grub-dir is i386-pc's of grub-pc-bin. Leaves in --out: disk.raw, vmlinuz, modules/ (the
-kernel's drivers for such a disk, modules/order says in which order to load them), initrd.
+kernel's drivers for such a disk, modules/order says in which order to load them), initrd (the disk's; without root= it gives a shell).
 
 Log in as root with the password "dejavm"; the prompt is "dejavm# ". The same packages give the same bytes.
 """
@@ -34,6 +34,8 @@ DISK_ID = 0x64656a61
 # cipher's name, which no "depends" shows.
 MODULES = ["crc32c_generic", "ata_piix", "ata_generic", "sd_mod", "sr_mod", "ext4", "isofs"]
 
+APPLETS = "switch_root blkdiscard blockdev mke2fs".split()
+
 GRUB_MODULES = "biosdisk part_msdos ext2 linux normal configfile serial terminal echo ls cat halt reboot sleep test".split()
 
 # Debian's directories are merged into /usr; a package may still say /bin.
@@ -41,14 +43,29 @@ MERGED = {"bin": "usr/bin", "sbin": "usr/sbin", "lib": "usr/lib"}
 LEFT_OUT = ["./usr/share/doc", "./usr/share/man", "./usr/share/locale", "./usr/share/info", "./usr/share/lintian", "./usr/share/bug",
             "./usr/share/bash-completion", "./usr/share/zoneinfo", "./usr/include", "./usr/lib/i386-linux-gnu/gconv"]
 
-# The order that insserv would work out of the scripts' headers. Runlevel 2 has nothing but the gettys of inittab.
+# The order that insserv would work out of the scripts' headers. Runlevel 2 has nothing but the gettys of inittab. mounts.sh stands for
+# mountkernfs, mountdevsubfs, checkroot and mountall, whose four hundred processes would be half of a boot.
 RUNLEVELS = {
-    "S": ("S", "hostname.sh mountkernfs.sh mountdevsubfs.sh checkroot.sh checkroot-bootclean.sh checkfs.sh mountall.sh "
-               "mountall-bootclean.sh urandom bootmisc.sh"),
+    "S": ("S", "mounts.sh hostname.sh urandom bootmisc.sh"),
     "0": ("K", "urandom sendsigs umountfs umountroot halt"),
     "6": ("K", "urandom sendsigs umountfs umountroot reboot"),
     "2": ("S", "rmnologin rc.local"),
 }
+
+MOUNTS = """#!/bin/sh
+# Checks the root file system and mounts what /etc/fstab has no lines for.
+[ "$1" = start ] || exit 0
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t tmpfs -o mode=755,nosuid run /run
+mkdir -p /run/lock /dev/pts
+mount -t devpts -o gid=5,mode=620 devpts /dev/pts
+echo "Checking root file system..."
+fsck -a -T /
+[ $? -lt 4 ] || { echo "The root file system needs repair by hand"; sulogin --force; }
+mount -o remount,rw /
+mount -a
+"""
 
 GRUB_EARLY = """serial --unit=0 --speed=115200
 terminal_input console serial
@@ -67,29 +84,36 @@ menuentry 'Debian i386 on dejavm, single user' {
 }
 """
 
-INITRAMFS_INIT = """#!/bin/busybox sh
-export PATH=/bin
-busybox mount -t devtmpfs dev /dev
-busybox mount -t proc proc /proc
-busybox mount -t sysfs sys /sys
+# With root=, what a PC's initramfs does; without, a shell that has the drivers.
+INITRAMFS_INIT = """#!/bin/sh
+export PATH=/bin HOME=/root PS1='dejavm# ' TERM=dumb
+mount -t devtmpfs dev /dev
+mount -t proc proc /proc
+mount -t sysfs sys /sys
 while read -r m; do
-	busybox insmod "/modules/$m" || echo "init: cannot load $m"
+	insmod "/modules/$m" || echo "init: cannot load $m"
 done < /modules/order
-for word in $(busybox cat /proc/cmdline); do
+root=
+for word in $(cat /proc/cmdline); do
 	case $word in
 	root=*) root=${word#root=} ;;
 	esac
 done
+if [ -z "$root" ]; then
+	cd /root
+	setsid cttyhack sh
+	poweroff -f
+fi
 n=0
 until [ -b "$root" ] || [ $n -ge 300 ]; do
-	busybox sleep 0.1
+	sleep 0.1
 	n=$((n + 1))
 done
-busybox mount -t ext4 -o ro "$root" /mnt || { echo "init: cannot mount $root"; exec busybox sh; }
-busybox mount --move /dev /mnt/dev
-busybox umount /sys
-busybox umount /proc
-exec busybox switch_root /mnt /sbin/init
+mount -t ext4 -o ro "$root" /mnt || { echo "init: cannot mount $root"; exec sh; }
+mount -o move /dev /mnt/dev
+umount /sys
+umount /proc
+exec switch_root /mnt /sbin/init
 """
 
 # glibc's crypt() of "dejavm", sha256 with few rounds: nobody attacks it.
@@ -198,10 +222,13 @@ def make_kernel(a, tmp):
         shutil.copy(path, moddir)
     write(moddir, "order", "".join(os.path.basename(p) + "\n" for p in order))
     cpio = mkinitramfs.Newc()
-    for d in ("bin", "dev", "proc", "sys", "mnt", "modules"):
+    for d in ("bin", "dev", "proc", "sys", "mnt", "modules", "root", "tmp"):
         cpio.add(d, stat.S_IFDIR | 0o755)
     cpio.add("dev/console", stat.S_IFCHR | 0o600, rdev=(5, 1))
+    cpio.add("dev/null", stat.S_IFCHR | 0o666, rdev=(1, 3))
     cpio.add("bin/busybox", stat.S_IFREG | 0o755, read(a.busybox))
+    for applet in mkinitramfs.APPLETS + APPLETS:
+        cpio.add("bin/" + applet, stat.S_IFLNK | 0o777, b"busybox")
     for n in sorted(os.listdir(moddir)):
         cpio.add("modules/" + n, stat.S_IFREG | 0o644, read(moddir, n))
     cpio.add("init", stat.S_IFREG | 0o755, INITRAMFS_INIT.encode())
@@ -226,6 +253,7 @@ def make_root(a, root):
     hashed = run("openssl", "passwd", "-5", "-salt", "dejavm", "-stdin", input=b"dejavm\n").decode().strip()
     shadow = [SHADOW_ROOT.replace("@HASH@", hashed)] + [f"{u}:*:19676:0:99999:7:::" for u in users if u != "root"]
     write(root, "etc/shadow", "\n".join(shadow) + "\n", 0o640)
+    write(root, "etc/init.d/mounts.sh", MOUNTS, 0o755)
     for name, text in FILES.items():
         write(root, name, text)
     inittab = read(root, "usr/share/sysvinit/inittab").decode()
