@@ -55,8 +55,8 @@ RUNLEVELS = {
 MOUNTS = """#!/bin/sh
 # Checks the root file system and mounts what /etc/fstab has no lines for.
 [ "$1" = start ] || exit 0
-mount -t proc proc /proc
-mount -t sysfs sys /sys
+mountpoint -q /proc || mount -t proc proc /proc
+mountpoint -q /sys || mount -t sysfs sys /sys
 mount -t tmpfs -o mode=755,nosuid run /run
 mkdir -p /run/lock /dev/pts
 mount -t devpts -o gid=5,mode=620 devpts /dev/pts

@@ -130,11 +130,15 @@ def screen(q, name="screen.ppm"):
     return picture_text(w, h, rows) if h == 400 else f"(graphics, {w} by {h})"
 
 
-def wait_screen(q, *needles, timeout=180):
-    """Until the screen shows all of them; returns its text."""
+def wait_screen(m, q, *needles, timeout=180):
+    """Until the screen shows all of them; returns its text. The serial port has to be read meanwhile: who writes to a full one waits."""
     end = time.monotonic() + timeout
     text = ""
     while time.monotonic() < end:
+        n = -1
+        while n != len(m.output):
+            n = len(m.output)
+            m.pump(0)
         text = screen(q)
         if all(n in text for n in needles):
             return text

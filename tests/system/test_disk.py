@@ -111,7 +111,7 @@ def test_debian(tap, a):
 
     def fn(m):
         q = qmp()
-        text = wait_screen(q, "dejavm login:")
+        text = wait_screen(m, q, "dejavm login:")
         tap.ok("tty1" in text, "Debian's login is on the screen", text)
         md5[0] = write_files(m)
 
@@ -159,7 +159,7 @@ def test_memtest(tap, a):
 
     def fn(m):
         q = qmp()
-        text = wait_screen(q, "Memtest86+", "Testing:", "#")
+        text = wait_screen(m, q, "Memtest86+", "Testing:", "#")
         tap.ok(True, "memtest86+ starts from its CD")
         # It does something: its tests go by.
         seen, end = set(), time.monotonic() + 120
@@ -182,7 +182,7 @@ def test_installer(tap, a):
 
     def fn(m):
         q = qmp()
-        text = wait_screen(q, "Select a language", timeout=280)
+        text = wait_screen(m, q, "Select a language", timeout=280)
         tap.ok("English" in text and "<Go Back>" in text, "Debian's installer shows its first screen", text)
         q.cmd("quit")
 
@@ -212,7 +212,7 @@ def busy(m):
           "  [ $((i % 5)) = 0 ] && sync\n"
           "  i=$((i + 1))\n"
           "done\n"
-          "END\n", 60)
+          "END", 60)
     m.run("sh /tmp/w; sync; echo 3 > /proc/sys/vm/drop_caches", 300)
     m.md5 = re.search(r"[0-9a-f]{32}", m.run("md5sum /dev/sda", 120)).group(0)
     m.send("poweroff -f\n")
