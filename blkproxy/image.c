@@ -162,6 +162,22 @@ static int open_chain(struct image *first, const struct image_how *how, struct e
 	return 0;
 }
 
+static int has_none(struct image *img, const char *what, struct error *err)
+{
+	return error_set(
+		err, ENOTSUP, "'%s': the format %s has no %s", img->name, img->ops->format, what);
+}
+
+static int show_snapshot(struct image *img, const char *snapshot, struct error *err)
+{
+	if (!img->readonly)
+		return error_set(err, EINVAL,
+			"'%s': snapshot '%s' can be looked at, but not written to", img->name,
+			snapshot);
+	return img->ops->show ? img->ops->show(img, snapshot, err)
+			      : has_none(img, "snapshots", err);
+}
+
 int image_open(const struct image_how *how, struct image **ret_img, struct error *err)
 {
 	struct image *img;
@@ -169,13 +185,16 @@ int image_open(const struct image_how *how, struct image **ret_img, struct error
 
 	if (r < 0)
 		return r;
-	if (!how->no_backing) {
+	if (how->snapshot)
+		r = show_snapshot(img, how->snapshot, err);
+	if (r == 0 && !how->no_backing && !how->backing)
 		r = open_chain(img, how, err);
-		if (r < 0) {
-			image_close(img, NULL);
-			return r;
-		}
+	if (r < 0) {
+		image_close(img, NULL);
+		return r;
 	}
+	if (how->backing)
+		img->backing = how->backing;
 	*ret_img = img;
 	return 0;
 }
@@ -335,12 +354,6 @@ int image_flush(struct image *img, struct error *err)
 }
 
 /* ---- what only some formats have ---- */
-
-static int has_none(struct image *img, const char *what, struct error *err)
-{
-	return error_set(
-		err, ENOTSUP, "'%s': the format %s has no %s", img->name, img->ops->format, what);
-}
 
 int image_check(struct image *img, bool repair, struct image_check *ret_check, struct error *err)
 {

@@ -74,6 +74,12 @@ struct image_how {
 	bool no_lock;	 /* do not take locks, as for a name that no other process knows */
 	bool no_sync;	 /* flushes wait for nothing: for files that die with the process */
 	enum image_tables tables;
+	/* Not NULL: an open image, to take the place of the backing file that the image names, or
+	 * does not name. It is the image's once image_open() has succeeded. */
+	struct image *backing;
+	/* Not NULL: show what this internal snapshot (id or name) kept, not the present state.
+	 * Needs readonly. */
+	const char *snapshot;
 	/*
 	 * Returns a descriptor of its own (the library closes it) or -errno. Called for the image
 	 * and for each of its backing files, whose names are the image author's, not the user's.

@@ -40,6 +40,7 @@ struct image_ops {
 	int (*flush)(struct image *img, struct error *err);
 	void (*info)(struct image *img, struct image_info *info);
 	/* From here on NULL: the format has none of it. */
+	int (*show)(struct image *img, const char *snapshot, struct error *err);
 	int (*check)(struct image *img, bool repair, struct image_check *check, struct error *err);
 	int (*snapshot_create)(
 		struct image *img, const struct image_snapshot *snap, struct error *err);

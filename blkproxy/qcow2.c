@@ -242,6 +242,11 @@ static void q_info(struct image *img, struct image_info *info)
 	info->n_snapshots = q->n_snaps;
 }
 
+static int q_show(struct image *img, const char *snapshot, struct error *err)
+{
+	return qcow2_snapshot_show(img->state, snapshot, err);
+}
+
 static int q_check(struct image *img, bool fix, struct image_check *check, struct error *err)
 {
 	return qcow2_check(img->state, fix, check, err);
@@ -307,6 +312,7 @@ const struct image_ops image_qcow2_ops = {
 	.discard = q_discard,
 	.flush = q_flush,
 	.info = q_info,
+	.show = q_show,
 	.check = q_check,
 	.snapshot_create = q_snapshot_create,
 	.snapshot_apply = q_snapshot_apply,

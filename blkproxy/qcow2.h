@@ -373,6 +373,8 @@ int qcow2_snap_l1(
 int qcow2_flag_tree(struct qcow2 *q, uint64_t *l1, uint32_t n, struct error *err);
 int qcow2_snapshot_create(struct qcow2 *q, const struct image_snapshot *snap, struct error *err);
 int qcow2_snapshot_apply(struct qcow2 *q, const char *name, struct error *err);
+/* Of an image that is open for reading only: its disk is what the snapshot kept. */
+int qcow2_snapshot_show(struct qcow2 *q, const char *name, struct error *err);
 int qcow2_snapshot_delete(struct qcow2 *q, const char *name, struct error *err);
 int qcow2_vmstate_write(
 	struct qcow2 *q, uint64_t offset, const void *buf, size_t len, struct error *err);

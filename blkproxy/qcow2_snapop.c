@@ -386,7 +386,8 @@ static int apply(struct qcow2 *q, uint64_t *l1, struct error *err)
 	return r;
 }
 
-int qcow2_snapshot_apply(struct qcow2 *q, const char *name, struct error *err)
+/* What the L1 table has to be for the disk to be as it was; the caller's to free. */
+static int disk_of(struct qcow2 *q, const char *name, uint64_t **ret_l1, struct error *err)
 {
 	const struct qcow2_snap *s;
 	uint64_t *from, *l1;
@@ -401,24 +402,47 @@ int qcow2_snapshot_apply(struct qcow2 *q, const char *name, struct error *err)
 			"'%s': snapshot '%s' is of a disk of %llu bytes, the disk now has %llu",
 			q->img->name, name, (unsigned long long)s->s.disk_len,
 			(unsigned long long)q->len);
-	r = op_begin(q, err);
-	if (r < 0)
-		return r;
 	r = qcow2_snap_l1(q, s, &from, err);
 	if (r < 0)
-		return op_end(q, r, err);
+		return r;
 	l1 = calloc(q->l1_size ? q->l1_size : 1, sizeof(*l1));
-	if (l1) {
-		/* Without the VM state, which is read from the snapshot itself. */
-		for (uint32_t j = 0; j < q->l1_disk && j < s->l1_size; j++)
-			l1[j] = from[j] & ~QCOW2_COPIED;
-		r = apply(q, l1, err);
-	} else {
+	if (!l1)
 		r = error_set(err, ENOMEM, "out of memory for the L1 table");
-	}
+	/* Without the VM state, which is read from the snapshot itself. */
+	for (uint32_t j = 0; r == 0 && j < q->l1_disk && j < s->l1_size; j++)
+		l1[j] = from[j] & ~QCOW2_COPIED;
 	free(from);
+	*ret_l1 = l1;
+	return r;
+}
+
+int qcow2_snapshot_apply(struct qcow2 *q, const char *name, struct error *err)
+{
+	uint64_t *l1;
+	int r = disk_of(q, name, &l1, err);
+
+	if (r < 0)
+		return r;
+	r = op_begin(q, err);
+	if (r < 0) {
+		free(l1);
+		return r;
+	}
+	r = apply(q, l1, err);
 	q->unpacked_entry = 0;
 	return op_end(q, r, err);
+}
+
+int qcow2_snapshot_show(struct qcow2 *q, const char *name, struct error *err)
+{
+	uint64_t *l1;
+	int r = disk_of(q, name, &l1, err);
+
+	if (r < 0)
+		return r;
+	free(q->l1);
+	q->l1 = l1;
+	return 0;
 }
 
 /* ---- deleting ---- */

@@ -15,8 +15,8 @@
 
 #include "config.h"
 #include "hash.h"
+#include "hub.h"
 #include "log.h"
-#include "process.h"
 
 #define BIOS_DEFAULT	"/usr/share/seabios/bios-256k.bin"
 #define BIOS_MAX_LEN	(16u << 20)
@@ -226,8 +226,13 @@ static void key_add_devices(struct config *c, const struct options *o)
 		int n = snprintf(text, sizeof(text), "%s", d->type->driver);
 
 		for (size_t k = 0; k < d->n_props; k++)
-			n += snprintf(text + n, sizeof(text) - (size_t)n, ",%s=%llu",
-				d->props[k].key, (unsigned long long)d->props[k].value);
+			n += d->props[k].text ? snprintf(text + n, sizeof(text) - (size_t)n,
+							",%s=%s", d->props[k].key, d->props[k].text)
+					      : snprintf(text + n, sizeof(text) - (size_t)n,
+							",%s=%llu", d->props[k].key,
+							(unsigned long long)d->props[k].value);
+		if (d->type->flags & DEVICE_DISK)
+			snprintf(text + n, sizeof(text) - (size_t)n, ",drive=%d", d->drive);
 		snprintf(key, sizeof(key), "device.%02zu", i);
 		key_add(c, key, "%s", text);
 		n_serial += !!(d->type->flags & DEVICE_SERIAL);
@@ -259,6 +264,9 @@ static void build_keys(struct config *c, const struct options *o)
 
 	key_add(c, "append", "%s", o->append ? o->append : "");
 	key_add_digest(c, "bios.digest", c->bios.hash, c->bios.len);
+	if (o->boot_order || o->boot_once || o->boot_menu)
+		key_add(c, "boot", "order=%s,once=%s,menu=%s", o->boot_order ? o->boot_order : "",
+			o->boot_once ? o->boot_once : "", o->boot_menu ? "on" : "off");
 	key_add(c, "cpu", "%s", o->cpu_model);
 	key_add(c, "digest.log2", "%u", c->digest_log2);
 	key_add_digest(c, "initrd.digest", c->initrd.hash, c->initrd.len);
@@ -280,6 +288,21 @@ static void build_keys(struct config *c, const struct options *o)
 
 /* ---- messages ---- */
 
+static void add_prop(struct config *c, size_t device, size_t i, const char *key, const char *text,
+	uint64_t value)
+{
+	Dejavm__Property *p = &c->props[device][i];
+
+	dejavm__property__init(p);
+	p->key = (char *)key;
+	if (text)
+		p->value = strdup(text);
+	else if (asprintf(&p->value, "%llu", (unsigned long long)value) < 0)
+		p->value = NULL;
+	must(p->value);
+	c->prop_ptrs[device][i] = p;
+}
+
 static void build_devices(struct config *c, const struct options *o)
 {
 	Dejavm__MachineConfig *m = &c->machine;
@@ -292,18 +315,12 @@ static void build_devices(struct config *c, const struct options *o)
 		dc->driver = (char *)d->type->driver;
 		if (d->id)
 			dc->id = d->id;
-		for (size_t k = 0; k < d->n_props; k++) {
-			Dejavm__Property *p = &c->props[i][k];
-
-			dejavm__property__init(p);
-			p->key = (char *)d->props[k].key;
-			if (asprintf(&p->value, "%llu", (unsigned long long)d->props[k].value) < 0)
-				p->value = NULL;
-			must(p->value);
-			c->prop_ptrs[i][k] = p;
-		}
-		dc->props = c->prop_ptrs[i];
+		for (size_t k = 0; k < d->n_props; k++)
+			add_prop(c, i, k, d->props[k].key, d->props[k].text, d->props[k].value);
 		dc->n_props = d->n_props;
+		if (d->type->flags & DEVICE_DISK)
+			add_prop(c, i, dc->n_props++, "drive", NULL, (uint64_t)d->drive);
+		dc->props = c->prop_ptrs[i];
 		dc->stream = (uint32_t)(d->stream + 1);
 		c->device_ptrs[i] = dc;
 		if (d->stream < 0)
@@ -376,6 +393,37 @@ static void build_machine(struct config *c, const struct options *o)
 		m->initrd_name = o->initrd;
 	if (c->bios_name)
 		m->bios_name = c->bios_name;
+	if (o->boot_order)
+		m->boot_order = o->boot_order;
+	if (o->boot_once)
+		m->boot_once = o->boot_once;
+	m->boot_menu = o->boot_menu;
+}
+
+void config_add_drives(struct hub *hub)
+{
+	struct config *c = &hub->config;
+
+	for (unsigned i = 0; i < hub->opt.n_drives; i++) {
+		const struct drive_plan *d = &hub->opt.drives[i];
+		char *text = disks_describe(hub, i), key[32];
+
+		dejavm__drive_config__init(&c->drives[i]);
+		c->drives[i].index = i;
+		c->drives[i].id = d->id;
+		c->drives[i].len = hub->disks.info[i].len;
+		c->drives[i].readonly = d->readonly;
+		c->drives[i].cdrom = d->cdrom;
+		c->drive_ptrs[i] = &c->drives[i];
+		snprintf(key, sizeof(key), "drive.%u", i);
+		must(text);
+		key_add(c, key, "%s", text);
+		free(text);
+	}
+	c->machine.drives = c->drive_ptrs;
+	c->machine.n_drives = hub->opt.n_drives;
+	qsort(c->key_ptrs, c->n_keys, sizeof(c->key_ptrs[0]), key_compare);
+	c->replay.n_config = c->n_keys;
 }
 
 static void build_replay(struct config *c, const struct options *o)

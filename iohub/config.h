@@ -13,6 +13,8 @@
 
 #define CONFIG_KEYS_MAX 64
 
+struct hub;
+
 struct config {
 	Dejavm__MachineConfig machine;
 	Dejavm__EngineConfig accel;
@@ -20,8 +22,10 @@ struct config {
 	Dejavm__LogConfig log;
 	/* what they point to */
 	Dejavm__DeviceConfig devices[DEVICES_MAX], *device_ptrs[DEVICES_MAX];
-	Dejavm__Property props[DEVICES_MAX][DEVICE_PROPS_MAX],
-		*prop_ptrs[DEVICES_MAX][DEVICE_PROPS_MAX];
+	/* one more than options have: drive= */
+	Dejavm__Property props[DEVICES_MAX][DEVICE_PROPS_MAX + 1],
+		*prop_ptrs[DEVICES_MAX][DEVICE_PROPS_MAX + 1];
+	Dejavm__DriveConfig drives[BLK_DRIVES_MAX], *drive_ptrs[BLK_DRIVES_MAX];
 	Dejavm__StreamConfig streams[DEVICES_MAX], *stream_ptrs[DEVICES_MAX];
 	Dejavm__Property keys[CONFIG_KEYS_MAX], *key_ptrs[CONFIG_KEYS_MAX];
 	size_t n_keys;
@@ -37,6 +41,8 @@ struct config {
  * what the options left open, and fills in *c. o must outlive *c. 0 or -errno with *err.
  */
 int config_build(struct config *c, struct options *o, struct shm *shm, struct error *err);
+/* Adds what has become known of the disks once their images are open. */
+void config_add_drives(struct hub *hub);
 /*
  * Recording: empties the log file. The last thing before the processes are told anything, so that a
  * mistake on the command line does not cost an old recording.

@@ -11,6 +11,8 @@
  *	watch.c			signals, heart beats
  *	monitor.c		what qmpd asks for
  *	hostlink.c, mux.c, chardev*.c	characters
+ *	disks.c			files of disk images
+ *	monitor_block.c		QMP's commands about them
  *	display.c		the process that shows the picture, and what a user types there
  *	screendump.c		the picture as a file
  *	stats.c			--stats
@@ -24,6 +26,7 @@
 
 #include "config.h"
 #include "control.pb-c.h"
+#include "disks.h"
 #include "display.h"
 #include "hostlink.h"
 #include "options.h"
@@ -85,6 +88,7 @@ struct hub {
 	struct config config;
 	struct machine_page *machine;
 	struct logtail *logtail;
+	const struct blk_flight *blkflight; /* NULL: no disks */
 	struct process proc[PROC_COUNT];
 	struct introductions intro;
 	struct hostlink hostlink;
@@ -96,6 +100,7 @@ struct hub {
 	bool qmp_waiting;  /* -qmp wait=on, and no client yet */
 	char qmp_name[160];
 	struct display display;
+	struct disks disks;
 };
 
 /* ---- life.c ---- */
@@ -109,6 +114,8 @@ void life_on_finished(struct hub *hub, const Dejavm__Finished *f);
 void life_on_death(struct hub *hub, struct process *p, pid_t pid, const char *how);
 /* The run cannot go on: a message, and the log closed as well as may be. */
 void life_broken(struct hub *hub, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* The run cannot begin, for a reason that the user gave: a sentence, and the end. */
+void life_refused(struct hub *hub, const char *text);
 /* A user asks for the end; sig: the signal, for END_BY_SIGNAL. */
 void life_request_end(struct hub *hub, enum end_by by, int sig);
 /* QMP stop and cont. life_cont(): -EINVAL when the guest has shut down. */
@@ -143,6 +150,13 @@ const char *cmd_change_vnc_password(
 const char *cmd_set_password(struct hub *hub, struct json_object *args, char *ret, size_t cap);
 const char *cmd_query_vnc(struct hub *hub, struct json_object *args, char *ret, size_t cap);
 const char *cmd_query_mice(struct hub *hub, struct json_object *args, char *ret, size_t cap);
+
+/* ---- monitor_block.c: commands, as in monitor.c ---- */
+
+const char *cmd_query_block(struct hub *hub, struct json_object *args, char *ret, size_t cap);
+const char *cmd_query_blockstats(struct hub *hub, struct json_object *args, char *ret, size_t cap);
+const char *cmd_query_named_block_nodes(
+	struct hub *hub, struct json_object *args, char *ret, size_t cap);
 
 /* ---- display.c ---- */
 

@@ -240,6 +240,21 @@ void life_broken(struct hub *hub, const char *fmt, ...)
 	close_log(hub, text);
 }
 
+void life_refused(struct hub *hub, const char *text)
+{
+	struct life *l = &hub->life;
+
+	if (l->phase != LIFE_SETUP) {
+		life_broken(hub, "%s", text);
+		return;
+	}
+	fprintf(stderr, "dejavm: %s\n", text);
+	snprintf(l->text, sizeof(l->text), "%s", text);
+	l->status = 1;
+	l->shutdown_told = true;
+	close_log(hub, text);
+}
+
 /* QMP's words for a cause (SHUTDOWN event). */
 static void tell_shutdown(struct hub *hub, uint32_t cause)
 {
@@ -324,11 +339,20 @@ void life_on_death(struct hub *hub, struct process *p, pid_t pid, const char *ho
 	}
 	if (p->role->index == PROC_REPLAYLOG && l->finished)
 		return; /* it has done its work; -no-shutdown holds the rest */
-	if (p->role->restartable && !hub->opt.no_restart) {
+	/* A blkproxy that says why it cannot go on could not in its next life, either. */
+	if (p->role->restartable && !hub->opt.no_restart &&
+		(p->role->index != PROC_BLKPROXY || !*words)) {
 		log_warn("process %s (pid %d) %s; it is started again", p->role->name, (int)pid,
 			how);
 		if (process_restart(p))
 			return;
+		if (p->role->index == PROC_BLKPROXY) {
+			life_broken(hub,
+				"process %s died more than %d times in %d s, and with it the disks",
+				p->role->name, RESTARTS_MAX,
+				(int)(RESTARTS_WINDOW_NS / 1000000000));
+			return;
+		}
 		log_error(
 			"process %s died more than %d times in %d s; the guest goes on without it",
 			p->role->name, RESTARTS_MAX, (int)(RESTARTS_WINDOW_NS / 1000000000));

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "blk.h"
 #include "hostio.h"
 #include "bus.h"
 #include "hub.h"
@@ -34,6 +35,8 @@ static int make_segments(struct error *err)
 	const struct chan_geometry seq = { SEQ_NSLOTS, SEQ_ARENA_LEN, SEQ_NSLOTS, SEQ_ARENA_LEN };
 	const struct chan_geometry host = { HOSTIO_NSLOTS, HOSTIO_ARENA_LEN, HOSTIO_NSLOTS,
 		HOSTIO_ARENA_LEN };
+	const struct chan_geometry blk = { BLK_NSLOTS, 0, BLK_NSLOTS, 0 };
+	const struct chan_geometry blkseq = { BLKSEQ_NSLOTS, 0, BLKSEQ_NSLOTS, 0 };
 	const uint64_t ram = hub.opt.ram_bytes, vram = options_vram_bytes(&hub.opt);
 	const struct segment_size sizes[] = {
 		{ "machine", sizeof(struct machine_page) },
@@ -50,21 +53,36 @@ static int make_segments(struct error *err)
 		{ "chan-host-hub", chan_segment_size(&host, true) },
 		{ "chan-host-replaylog", chan_segment_size(&host, false) },
 		{ "logtail", sizeof(struct logtail) },
+		/* From here on: only with disks. */
+		{ "blkout", BLK_DATA_LEN },
+		{ "blkin", BLK_DATA_LEN },
+		{ "blkflight", sizeof(struct blk_flight) },
+		{ "chan-blk-devices", chan_segment_size(&blk, true) },
+		{ "chan-blk-blkproxy", chan_segment_size(&blk, false) },
+		{ "chan-blkseq-blkproxy", chan_segment_size(&blkseq, true) },
+		{ "chan-blkseq-replaylog", chan_segment_size(&blkseq, false) },
 	};
+	const size_t n = sizeof(sizes) / sizeof(sizes[0]) - (hub.opt.n_drives ? 0 : 7);
 	static const char *const bells[] = { "bell-hub", "bell-vcpu", "bell-devices",
 		"bell-replaylog" };
 	int r = 0;
 
-	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]) && !r; i++)
+	for (size_t i = 0; i < n && !r; i++)
 		r = shm_add_memory(&hub.shm, sizes[i].name, sizes[i].len, err);
 	for (size_t i = 0; i < sizeof(bells) / sizeof(bells[0]) && !r; i++)
 		r = shm_add_bell(&hub.shm, bells[i], err);
+	if (!r && hub.opt.n_drives)
+		r = shm_add_bell(&hub.shm, "bell-blkproxy", err);
 	if (r)
 		return r;
 	hub.machine = shm_map(&hub.shm, "machine", true, err);
 	/* Writable: when replaylog is dead, we end the log in its place. */
 	hub.logtail = shm_map(&hub.shm, "logtail", true, err);
-	return hub.machine && hub.logtail ? 0 : -err->code;
+	if (!hub.machine || !hub.logtail)
+		return -err->code;
+	if (hub.opt.n_drives)
+		hub.blkflight = shm_map(&hub.shm, "blkflight", false, err);
+	return hub.blkflight || !hub.opt.n_drives ? 0 : -err->code;
 }
 
 /* ---- set-up and end ---- */
@@ -114,12 +132,15 @@ static int setup(struct error *err)
 	/* Everything that can be wrong with files is found before anything starts. */
 	if ((r = config_build(&hub.config, &hub.opt, &hub.shm, err)) ||
 		(r = rundir_open(&hub.rundir, hub.opt.run_dir, err)) || (r = make_segments(err)) ||
-		(r = open_qmp(err)) || (r = display_open(&hub, err)))
+		(r = open_qmp(err)) || (r = display_open(&hub, err)) || (r = disks_open(&hub, err)))
 		return r;
 	life_init(&hub);
 	introductions_open(&hub);
 	if ((r = hostlink_open(&hub, err)) || (r = watch_open(&hub, err)) ||
-		(r = processes_start(&hub, err)) || (r = config_clear_log(&hub.opt, &hub.shm, err)))
+		(r = processes_start(&hub, err)))
+		return r;
+	/* With disks, when their images have been opened. */
+	if (!hub.opt.n_drives && (r = config_clear_log(&hub.opt, &hub.shm, err)))
 		return r;
 	hostlink_say_waiting(&hub);
 	return 0;
@@ -130,6 +151,7 @@ static void cleanup(void)
 	if (hub.opt.qmp && hub.opt.qmp_spec.path && hub.qmp_name[0])
 		unlink(hub.opt.qmp_spec.path);
 	display_close(&hub);
+	disks_close(&hub);
 	watch_close(&hub);
 	rundir_close(&hub.rundir);
 	shm_done(&hub.shm);

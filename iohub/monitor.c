@@ -10,6 +10,9 @@
 #include "log.h"
 #include "seq.h"
 
+/* Room for the longest "return", and in a packet. */
+#define MONITOR_VALUE_MAX (64 * 1024)
+
 struct monitor_command {
 	const char *name;
 	/* Returns NULL, or the text of a GenericError. *ret_value: JSON of "return"; it begins as
@@ -111,6 +114,9 @@ static const struct monitor_command commands[] = {
 	{ "set_password", cmd_set_password },
 	{ "query-vnc", cmd_query_vnc },
 	{ "query-mice", cmd_query_mice },
+	{ "query-block", cmd_query_block },
+	{ "query-blockstats", cmd_query_blockstats },
+	{ "query-named-block-nodes", cmd_query_named_block_nodes },
 };
 
 static void reply(struct hub *hub, uint64_t id, const char *error, const char *value)
@@ -146,9 +152,10 @@ static void after(struct hub *hub, const char *command, const char *error)
 void monitor_request(struct hub *hub, const Dejavm__MonitorRequest *req)
 {
 	const char *error = "The hub does not know this command";
-	char value[1024] = "{}";
+	static char value[MONITOR_VALUE_MAX];
 	struct json_object *args = *req->arguments ? json_tokener_parse(req->arguments) : NULL;
 
+	strcpy(value, "{}");
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
 		if (strcmp(commands[i].name, req->command))
 			continue;

@@ -224,12 +224,46 @@ int option_memory(struct options *o, const char *name, const char *arg, struct e
 	return 0;
 }
 
+/* Letters as in QEMU: each at most once. */
+static int boot_letters(const char *origin, const char *key, const char *v, struct error *err)
+{
+	static const char all[] = "acdn";
+
+	for (const char *c = v; *c; c++) {
+		if (!strchr(all, *c))
+			return error_set(err, EINVAL,
+				"%s: %s=%s: there is no '%c'; there are: a (floppy disk), c (hard "
+				"disk), "
+				"d (CD-ROM), n (network)",
+				origin, key, v, *c);
+		if (strchr(c + 1, *c))
+			return error_set(
+				err, EINVAL, "%s: %s=%s: '%c' is given twice", origin, key, v, *c);
+	}
+	return *v ? 0
+		  : error_set(err, EINVAL, "%s: %s= is empty: expected letters of '%s'", origin,
+			    key, all);
+}
+
 int option_boot(struct options *o, const char *name, const char *arg, struct error *err)
 {
-	return error_set(err, EINVAL,
-		"%s %s: this machine has no disk, CD or network to boot from yet, so there is no "
-		"order to set",
-		name, arg);
+	static const char *const known[] = { "order", "once", "menu", NULL };
+	const char *order, *once;
+	struct opts opts;
+	int r = opts_parse(&opts, name, arg, "order", err);
+
+	if (r)
+		return r;
+	if ((order = opts_get(&opts, "order")) && !(r = boot_letters(name, "order", order, err)))
+		r = option_set_string(&o->boot_order, order, err);
+	if (!r && (once = opts_get(&opts, "once")) && !(r = boot_letters(name, "once", once, err)))
+		r = option_set_string(&o->boot_once, once, err);
+	if (!r)
+		r = opts_get_bool(&opts, "menu", &o->boot_menu, err);
+	if (!r)
+		r = opts_check_unused(&opts, known, err);
+	opts_done(&opts);
+	return r;
 }
 
 int option_only_none(struct options *o, const char *name, const char *arg, struct error *err)

@@ -113,9 +113,10 @@ static int add_serial_ports(struct options *o, struct error *err)
 	for (size_t i = 0; i < o->n_serial; i++) {
 		if (!strcmp(o->serial_text[i], "none"))
 			continue;
-		made[n] = (struct device_spec){
-			.type = device_type_find("isa-serial"), .chardev = -1, .stream = -1
-		};
+		made[n] = (struct device_spec){ .type = device_type_find("isa-serial"),
+			.chardev = -1,
+			.stream = -1,
+			.drive = -1 };
 		device_spec_set(&made[n], "index", i);
 		r = option_set_string(&made[n].chardev_text, o->serial_text[i], err);
 		if (r) {
@@ -272,7 +273,8 @@ int options_resolve(struct options *o, struct error *err)
 	if (!o->engine && (r = option_accel(o, "-accel", "tcg", err)))
 		return r;
 	if ((r = check_together(o, err)) || (r = options_resolve_display(o, err)) ||
-		(r = add_serial_ports(o, err)) || (r = number_serial_ports(o, err)))
+		(r = add_serial_ports(o, err)) || (r = number_serial_ports(o, err)) ||
+		(r = options_resolve_drives(o, err)))
 		return r;
 	name_streams(o);
 	order_devices(o);

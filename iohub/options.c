@@ -170,10 +170,15 @@ int options_parse(struct options *o, int argc, char **argv, struct error *err)
 		const struct option_row *r;
 		int ret;
 
-		if (word[0] != '-' || !word[1])
+		if (word[0] != '-') {
+			ret = option_disk(o, word, err);
+			if (ret)
+				return ret;
+			continue;
+		}
+		if (!word[1])
 			return error_set(err, EINVAL,
-				"'%s' is not an option (there are no disk images yet; options "
-				"start with '-', see --help)",
+				"'%s' is not an option, nor the name of a disk image (see --help)",
 				word);
 		name = word + 1 + (word[1] == '-');
 		r = row_find(name);
@@ -195,7 +200,8 @@ int options_parse(struct options *o, int argc, char **argv, struct error *err)
 void options_done(struct options *o)
 {
 	char **strings[] = { &o->kernel, &o->initrd, &o->append, &o->bios, &o->rr_file, &o->name,
-		&o->log_file, &o->stats_file, &o->run_dir, &o->debug_items };
+		&o->log_file, &o->stats_file, &o->run_dir, &o->debug_items, &o->boot_order,
+		&o->boot_once };
 
 	for (size_t i = 0; i < sizeof(strings) / sizeof(strings[0]); i++)
 		free(*strings[i]);
@@ -205,6 +211,10 @@ void options_done(struct options *o)
 		chardev_spec_done(&o->chardevs[i]);
 	for (size_t i = 0; i < o->n_devices; i++)
 		device_spec_done(&o->devices[i]);
+	for (size_t i = 0; i < o->n_drive_specs; i++)
+		drive_spec_done(&o->drive_specs[i]);
+	for (size_t i = 0; i < o->n_drives; i++)
+		free(o->drives[i].id);
 	for (size_t i = 0; i < o->n_trace; i++)
 		free(o->trace[i]);
 	for (size_t i = 0; i < PROC_COUNT; i++)

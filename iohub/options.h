@@ -16,13 +16,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "blk.h"
 #include "error.h"
 #include "segments.h"
 
 #define SERIAL_PORTS_MAX  4
 #define CHARDEVS_MAX	  32
 #define DEVICES_MAX	  32
-#define DEVICE_PROPS_MAX  4
+#define DEVICE_PROPS_MAX  8
 #define TRACE_MAX	  32
 #define ICOUNT_SHIFT_MAX  10
 #define ICOUNT_SHIFT_AUTO 3 /* what shift=auto picks when it records */
@@ -56,10 +57,19 @@ struct chardev_spec {
 /* device_type.flags */
 #define DEVICE_CHARDEV 1 /* has (and needs) a character back end */
 #define DEVICE_SERIAL  2 /* a serial port: its stream comes first and is called serialN */
+#define DEVICE_DISK    4 /* is at a place of an IDE bus, and has (and needs) a drive */
+#define DEVICE_CDROM   8 /* with DEVICE_DISK: a drive without a medium will do */
+
+enum device_prop_kind {
+	DEVICE_PROP_NUMBER,  /* min to max */
+	DEVICE_PROP_TEXT,    /* printable, at most max bytes */
+	DEVICE_PROP_IDE_BUS, /* "ide.0" to "ide.max" */
+};
 
 struct device_prop_type {
 	const char *name, *help;
 	uint64_t min, max;
+	enum device_prop_kind kind;
 };
 
 struct device_type {
@@ -74,8 +84,11 @@ struct device_spec {
 	struct {
 		const char *key;
 		uint64_t value;
+		char *text; /* NULL: it is a number */
 	} props[DEVICE_PROPS_MAX];
 	size_t n_props;
+	char *drive_text;   /* drive=ID; NULL: not given */
+	int drive;	    /* number (drive_plan.index), or -1 */
 	char *chardev_text; /* as given: DEV of -serial, or "chardev:ID" */
 	int chardev;	    /* index in options.chardevs, or -1 */
 	int stream;	    /* number, or -1 */
@@ -85,6 +98,56 @@ struct device_spec {
 #define ACCEL_TB_SIZE_MAX 1024 /* MiB */
 
 #define VGAMEM_MIB 16 /* video memory, unless vgamem_mb= says otherwise */
+
+#define DRIVE_SPECS_MAX	  32
+#define DRIVE_INJECTS_MAX 8
+#define IDE_BUSES	  2
+#define IDE_UNITS	  2
+
+enum drive_layer { DRIVE_IMAGE, DRIVE_BLKREPLAY, DRIVE_BLKDEBUG };
+enum drive_cache { DRIVE_WRITEBACK, DRIVE_WRITETHROUGH, DRIVE_UNSAFE };
+
+struct drive_inject {
+	unsigned event; /* enum blk_op */
+	uint64_t error; /* errno */
+	bool has_sector, once;
+	uint64_t sector;
+};
+
+/* A -drive (or -hda...): an image, or a layer over another -drive. */
+struct drive_spec {
+	char *option;	      /* as the user wrote it, for messages */
+	char *id, *node_name; /* id: made up if not given */
+	bool id_given;
+	enum drive_layer layer;
+	char *file, *format; /* DRIVE_IMAGE: NULL: no medium; by looking */
+	char *image;	     /* else: what is below */
+	char *overlay;
+	bool none, cdrom;
+	int index, bus, unit;	/* -1: not given */
+	int snapshot, readonly; /* -1: not given */
+	enum drive_cache cache;
+	bool has_cache, ignore_discard;
+	struct drive_inject inject[DRIVE_INJECTS_MAX];
+	size_t n_inject;
+	const struct drive_spec *below;
+	char user[80]; /* who uses it, for messages; "": nobody */
+};
+
+/* A drive of the machine: what is behind a device's drive=. */
+struct drive_plan {
+	unsigned index;
+	char *id;
+	const struct drive_spec *image; /* NULL: no medium */
+	const char *overlay;		/* writes go to this file */
+	bool temporary;			/* or to one without a name */
+	const char *left_alone;		/* a replay does not touch this overlay */
+	bool readonly, cdrom;
+	enum drive_cache cache;
+	bool ignore_discard;
+	struct drive_inject inject[DRIVE_INJECTS_MAX];
+	size_t n_inject;
+};
 
 enum vga_kind { VGA_DEFAULT, VGA_NONE, VGA_STD };
 enum display_kind { DISPLAY_DEFAULT, DISPLAY_NONE, DISPLAY_CURSES, DISPLAY_VNC };
@@ -100,6 +163,14 @@ struct options {
 	} accel;
 	uint64_t ram_bytes;
 	char *kernel, *initrd, *append, *bios;
+	char *boot_order, *boot_once; /* NULL: the firmware's */
+	bool boot_menu;
+	/* disks */
+	struct drive_spec drive_specs[DRIVE_SPECS_MAX];
+	size_t n_drive_specs;
+	struct drive_plan drives[BLK_DRIVES_MAX]; /* once resolved: by index */
+	size_t n_drives;
+	bool snapshot; /* no image is written */
 	bool nodefaults, no_reboot, no_shutdown, start_paused;
 	/* time */
 	int shift; /* -1: auto */
@@ -182,6 +253,16 @@ const struct device_type *device_type_find(const char *driver);
 int device_spec_set(struct device_spec *d, const char *key, uint64_t value);
 /* Whether property key was given, and its value. */
 bool device_spec_get(const struct device_spec *d, const char *key, uint64_t *ret);
+
+/* Adds a device; *d becomes the options' on success, and is freed if not. */
+int option_add_device(
+	struct options *o, const char *name, struct device_spec *d, struct error *err);
+
+void drive_spec_done(struct drive_spec *s);
+/* A word that is no option: QEMU takes it for the first disk. */
+int option_disk(struct options *o, const char *file, struct error *err);
+/* Part of options_resolve(): places of disks, and what is behind each of them. */
+int options_resolve_drives(struct options *o, struct error *err);
 
 /* After all options: default devices, chardev users, streams, contradictions. */
 int options_resolve(struct options *o, struct error *err);

@@ -44,6 +44,7 @@ static const struct {
 
 struct process_packet {
 	struct process_packet *next;
+	int fd; /* -1: none */
 	size_t len;
 	uint8_t data[];
 };
@@ -61,12 +62,19 @@ static void on_socket(evutil_socket_t fd, short what, void *opaque);
 
 /* ---- sending ---- */
 
+static void packet_free(struct process_packet *k)
+{
+	if (k->fd >= 0)
+		close(k->fd);
+	free(k);
+}
+
 static void queue_flush(struct process *p)
 {
 	struct process_packet *k;
 
 	while ((k = p->queue)) {
-		int r = ctl_send(p->sock, k->data, k->len, NULL, 0);
+		int r = ctl_send(p->sock, k->data, k->len, &k->fd, k->fd >= 0);
 
 		if (r == -EAGAIN) {
 			event_add(p->out_ev, NULL);
@@ -75,7 +83,7 @@ static void queue_flush(struct process *p)
 		p->queue = k->next;
 		if (!p->queue)
 			p->queue_end = &p->queue;
-		free(k);
+		packet_free(k);
 	}
 }
 
@@ -84,7 +92,7 @@ static void on_writable(evutil_socket_t fd, short what, void *opaque)
 	queue_flush(opaque);
 }
 
-void process_send(struct process *p, const Dejavm__Control *msg)
+void process_send_fd(struct process *p, const Dejavm__Control *msg, int fd)
 {
 	size_t len = dejavm__control__get_packed_size(msg);
 	struct process_packet *k;
@@ -94,11 +102,20 @@ void process_send(struct process *p, const Dejavm__Control *msg)
 	must(len <= CTL_MAX_PACKET);
 	k = malloc(sizeof(*k) + len);
 	must(k);
-	*k = (struct process_packet){ .len = len };
+	*k = (struct process_packet){ .len = len, .fd = -1 };
+	if (fd >= 0) {
+		k->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+		must(k->fd >= 0);
+	}
 	dejavm__control__pack(msg, k->data);
 	*p->queue_end = k;
 	p->queue_end = &k->next;
 	queue_flush(p);
+}
+
+void process_send(struct process *p, const Dejavm__Control *msg)
+{
+	process_send_fd(p, msg, -1);
 }
 
 static int send_now(int sock, const Dejavm__Control *msg, const int *fds, int nfds)
@@ -155,6 +172,10 @@ static int welcome(struct process *p)
 	w.replay = &hub->config.replay;
 	w.display = &hub->display.config;
 	w.qmp_listen = hub->qmp_name;
+	if (p->role->index == PROC_BLKPROXY) {
+		disks_before_welcome(hub);
+		w.blk = &hub->disks.config;
+	}
 	c.msg_case = DEJAVM__CONTROL__MSG_WELCOME;
 	c.welcome = &w;
 	return send_now(p->sock, &c, fds, n);
@@ -252,6 +273,18 @@ static void dispatch(struct process *p, const Dejavm__Control *c)
 		else
 			violation(p, "UserInputs are the display's to send");
 		break;
+	case DEJAVM__CONTROL__MSG_OPEN_IMAGE:
+		if (p->role->index == PROC_BLKPROXY)
+			disks_on_open(p->hub, c->open_image);
+		else
+			violation(p, "OpenImage is blkproxy's to send");
+		break;
+	case DEJAVM__CONTROL__MSG_DRIVES_OPENED:
+		if (p->role->index == PROC_BLKPROXY)
+			disks_on_opened(p->hub, c->drives_opened);
+		else
+			violation(p, "DrivesOpened is blkproxy's to say");
+		break;
 	default: violation(p, "an unexpected message"); break;
 	}
 }
@@ -270,7 +303,7 @@ static void close_socket(struct process *p)
 	p->sock = -1;
 	while ((k = p->queue)) {
 		p->queue = k->next;
-		free(k);
+		packet_free(k);
 	}
 	p->queue_end = &p->queue;
 }
@@ -464,6 +497,7 @@ static bool role_wanted(const struct hub *hub, int index)
 	switch (index) {
 	case PROC_QMPD: return hub->opt.qmp;
 	case PROC_DISPLAY: return hub->opt.display > DISPLAY_NONE;
+	case PROC_BLKPROXY: return hub->opt.n_drives > 0;
 	}
 	return true;
 }
@@ -476,6 +510,13 @@ void processes_init(struct hub *hub)
 		*p = (struct process){ .hub = hub, .role = role_find(i), .sock = -1, .pidfd = -1 };
 		p->queue_end = &p->queue;
 	}
+}
+
+static int start_now(struct process *p, struct error *err)
+{
+	/* While -qmp wait=on has no client, qmpd would take him out of the backlog before we saw
+	 * him. */
+	return p->role->index == PROC_QMPD && p->hub->qmp_waiting ? 0 : start(p, err);
 }
 
 int processes_start(struct hub *hub, struct error *err)
@@ -497,13 +538,26 @@ int processes_start(struct hub *hub, struct error *err)
 		p->wrap = p->by_hand ? NULL : wrap;
 		p->eof_ev = evtimer_new(hub->base, on_eof_grace, p);
 		must(p->eof_ev);
-		/* While -qmp wait=on has no client, qmpd would take him out of the backlog before
-		 * we saw him. */
-		r = roles[i].index == PROC_QMPD && hub->qmp_waiting ? 0 : start(p, err);
+		if (hub->opt.n_drives && roles[i].index != PROC_BLKPROXY)
+			continue;
+		r = start_now(p, err);
 		if (r < 0)
 			return r;
 	}
 	return 0;
+}
+
+int processes_start_rest(struct hub *hub, struct error *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < sizeof(roles) / sizeof(roles[0]) && r == 0; i++) {
+		struct process *p = &hub->proc[roles[i].index];
+
+		if (p->wanted && !p->pid && p->state == PROCESS_NONE)
+			r = start_now(p, err);
+	}
+	return r;
 }
 
 void process_start_late(struct process *p)

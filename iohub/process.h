@@ -70,8 +70,13 @@ struct introductions {
 
 const struct role *role_find(int index);
 void processes_init(struct hub *hub);
-/* Starts all that this run wants. 0 or -errno with *err. */
+/*
+ * Starts all that this run wants; or only blkproxy, if it wants that: what the others are told
+ * depends on the images. 0 or -errno with *err.
+ */
 int processes_start(struct hub *hub, struct error *err);
+/* Starts all that were left out for blkproxy. 0 or -errno with *err. */
+int processes_start_rest(struct hub *hub, struct error *err);
 /* Starts one that processes_start() left out: qmpd, once its first client is there. */
 void process_start_late(struct process *p);
 /* Whether all that this run wants have said Ready. */
@@ -86,6 +91,8 @@ bool process_restart(struct process *p);
 /* Sends a message; what does not fit into the socket now is kept and sent later. Without effect on
  * one that is gone. */
 void process_send(struct process *p, const Dejavm__Control *msg);
+/* The same with a descriptor (which stays the caller's), unless that is negative. */
+void process_send_fd(struct process *p, const Dejavm__Control *msg, int fd);
 /* Frees everything; processes that live are killed. */
 void processes_done(struct hub *hub);
 

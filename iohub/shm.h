@@ -13,7 +13,7 @@
 
 #include "error.h"
 
-#define SHM_SEGMENTS_MAX 32
+#define SHM_SEGMENTS_MAX 64
 
 struct shm_segment {
 	const char *name; /* kept by reference */

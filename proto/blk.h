@@ -91,15 +91,46 @@ struct blkseq_msg {
 _Static_assert(sizeof(struct blkseq_msg) <= RING_SLOT_SIZE, "a slot");
 
 /*
- * Segment "blkflight": requests that blkproxy has taken out of its ring and not yet answered to
- * both. It writes a row before it frees the request's slot, and clears it after BLKSEQ_DONE. Owned
- * by the hub, so that it outlives a blkproxy.
+ * Segment "blkflight": what a blkproxy's successor has to know. Owned by the hub, so that it
+ * outlives a blkproxy, who is the only one to write it.
+ *
+ * A row is a request that has been taken out of the ring and not yet been answered to both. It is
+ * written before the request's slot is freed, and cleared after BLKSEQ_DONE. In between, the slot's
+ * answer and BLKSEQ_DONE each make the buffer the machine's again (a replay does not wait for the
+ * second), so that whoever does the request again then destroys what is another's. Therefore a row
+ * also says that the I/O is done, and at which places of the rings its two answers are: what lies
+ * before a ring's head is out.
+ *
+ * The list of BLKSEQ_FAIL is kept here, too: replaylog tells it once.
  */
+enum blk_flight_state { BLK_FLIGHT_TODO, BLK_FLIGHT_DONE };
+
+/* What a drive has done so far, in all lives of blkproxy; by enum blk_op. For people. */
+struct blk_stats {
+	_Atomic uint64_t n[BLK_OP_COUNT], bytes[BLK_OP_COUNT], failed[BLK_OP_COUNT],
+		ns[BLK_OP_COUNT];
+};
+
+#define BLK_FAILS (1u << 20) /* rows of the hash table; it may be half full */
+
 struct blk_flight {
-	struct {
+	struct blk_flight_row {
 		_Atomic uint64_t id; /* 0: the row is free; written last */
 		struct blk_req rq;
+		_Atomic uint32_t state; /* enum blk_flight_state */
+		/* BLK_FLIGHT_DONE: the answer, and the places (ring indices) it goes to */
+		uint32_t error;
+		uint64_t done;
+		uint32_t rep_at, seq_at;
 	} row[BLK_BUFS];
+	struct blk_stats stats[BLK_DRIVES_MAX];
+	uint64_t n_fails;
+	struct blk_fail {
+		uint64_t id; /* 0: free; written last */
+		uint64_t done;
+		uint32_t error;
+		uint32_t pad_;
+	} fail[BLK_FAILS];
 };
 
 #endif

@@ -210,8 +210,20 @@ int proc_recv(struct proc *p, Dejavm__Control **ret)
 	int r = recv_with_fds(p, ret, fds, &nfds);
 
 	if (r == 1)
-		close_all(fds, nfds); /* only Welcome brings descriptors */
+		close_all(fds, nfds);
 	return r;
+}
+
+int proc_take_fd(struct proc *p)
+{
+	int fd = -1;
+
+	if (p->n_rx_fds > 0) {
+		fd = p->rx_fds[0];
+		p->n_rx_fds--;
+		memmove(p->rx_fds, p->rx_fds + 1, (size_t)p->n_rx_fds * sizeof(p->rx_fds[0]));
+	}
+	return fd;
 }
 
 /* ---- handshake ---- */
@@ -491,7 +503,7 @@ _Noreturn static void hub_is_gone(struct proc *p, int r)
 static void handle_control(struct proc *p)
 {
 	Dejavm__Control *msg;
-	int r = proc_recv(p, &msg);
+	int r = recv_with_fds(p, &msg, p->rx_fds, &p->n_rx_fds);
 
 	if (r <= 0)
 		hub_is_gone(p, r);
@@ -501,6 +513,8 @@ static void handle_control(struct proc *p)
 		p->on_msg(p->opaque, msg);
 	else if (msg->msg_case == DEJAVM__CONTROL__MSG_QUIT)
 		_exit(EXIT_SUCCESS);
+	close_all(p->rx_fds, p->n_rx_fds);
+	p->n_rx_fds = 0;
 	dejavm__control__free_unpacked(msg, NULL);
 }
 

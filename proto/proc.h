@@ -61,6 +61,7 @@ struct proc {
 	void (*on_msg)(void *opaque, const Dejavm__Control *msg);
 	void *opaque;
 	uint8_t *rx_buf; /* of the thread that calls proc_recv() */
+	int rx_fds[CTL_MAX_FDS], n_rx_fds;
 	_Atomic bool quit_seen;
 	bool sandboxed;
 };
@@ -111,6 +112,11 @@ _Noreturn void proc_fatal(struct proc *p, const char *fmt, ...)
  * event loop instead of proc_run_control().
  */
 int proc_recv(struct proc *p, Dejavm__Control **ret);
+/*
+ * For on_msg: the descriptor that came with this message becomes the caller's; -1: none did. What
+ * is not taken is closed after on_msg.
+ */
+int proc_take_fd(struct proc *p);
 /*
  * Starts the control thread: each message goes to on_msg (on that thread; it may be NULL; msg is
  * freed afterwards); the heart beats every 250 ms. End of file: see on_hub_death. 0 or -errno.

@@ -66,6 +66,11 @@
 	X("replaylog", ftruncate, "a log that is recorded over a longer file")             \
 	X("replaylog", fsync, "the log is whole on disk before we say Finished")           \
 	X("replaylog", fdatasync, "the same")                                              \
+	/* disk images */                                                                  \
+	X("blkproxy", pwrite64, "data and tables")                                         \
+	X("blkproxy", fdatasync, "a guest's flush")                                        \
+	X("blkproxy", fallocate, "holes, for a guest's discard")                           \
+	X("blkproxy", ftruncate, "qcow2 files grow, and end")                              \
 	/* processes with an event loop and clients */                                     \
 	X("replaylog", epoll_wait, "libevent")                                             \
 	X("replaylog", epoll_pwait, "libevent")                                            \
@@ -167,6 +172,18 @@ static int add_terminal_rules(scmp_filter_ctx ctx)
 	return r;
 }
 
+/* Locks of images: looking and taking, never waiting (F_OFD_SETLKW). */
+static int add_image_rules(scmp_filter_ctx ctx)
+{
+	static const int commands[] = { F_OFD_GETLK, F_OFD_SETLK };
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < sizeof(commands) / sizeof(commands[0]); i++)
+		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1,
+			SCMP_A1(SCMP_CMP_EQ, (scmp_datum_t)commands[i], 0));
+	return r;
+}
+
 static int build_filter(scmp_filter_ctx ctx, const char *role)
 {
 	int r = 0;
@@ -180,6 +197,8 @@ static int build_filter(scmp_filter_ctx ctx, const char *role)
 		r = add_argument_rules(ctx);
 	if (r == 0 && strcmp(role, "display") == 0)
 		r = add_terminal_rules(ctx);
+	if (r == 0 && strcmp(role, "blkproxy") == 0)
+		r = add_image_rules(ctx);
 	/* The control thread runs already. */
 	if (r == 0)
 		r = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_TSYNC, 1);

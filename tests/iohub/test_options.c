@@ -49,7 +49,6 @@ static const struct {
 } refused[] = {
 	{ "--bogus", { "'--bogus'", "machine", "serial" } },
 	{ "-seriall stdio", { "did you mean '-serial'?" } },
-	{ "disk.img", { "'disk.img'", "not an option" } },
 	{ "-", { "'-'" } },
 	{ "-kernel", { "-kernel", "missing" } },
 	{ "-M q35", { "'q35'", "there are: pc" } },
@@ -111,7 +110,7 @@ static const struct {
 	{ "-nic user", { "'user'" } },
 	{ "-parallel stdio", { "'stdio'", "none" } },
 	{ "-monitor stdio", { "'stdio'", "none" } },
-	{ "-boot order=c", { "no order to set" } },
+	{ "-boot order=x", { "'x'", "c (hard disk)" } },
 	{ "-initrd x", { "needs -kernel" } },
 	{ "-append x", { "needs -kernel" } },
 	{ "-serial bogus", { "'bogus'", "file:PATH" } },
