@@ -207,8 +207,8 @@ static unsigned atan_kernel(struct xf a, struct xf b, struct xf *ret_t)
 	unsigned k = atan_reduce(a, b, ret_t);
 
 	if (ret_t->m)
-		*ret_t = xf_mul_below(*ret_t,
-			poly_alternating(fx_atan, COUNT(fx_atan), square_q128(*ret_t)));
+		*ret_t = xf_mul_below(
+			*ret_t, poly_alternating(fx_atan, COUNT(fx_atan), square_q128(*ret_t)));
 	return k;
 }
 

@@ -152,7 +152,7 @@ enum ir_reg {
 	/* EDX:EAX = the time-stamp counter, for an instruction without its privilege check; if    \
 	 * the model has none, as a quiet CALLI. */                                                \
 	X(RDTSC, 0, 0, 0, IRO_EXIT)                                                                \
-	/* All but OF, from AH */                                                                   \
+	/* All but OF, from AH */                                                                  \
 	X(SAHF, IRF_ALL & ~IRF_O, IRF_ALL & ~IRF_O, 0, 0)                                          \
 	/* The interpreter's handler does the whole instruction, then the block goes on, or is     \
 	 * left if anything wants to be looked at. With REP: all its iterations. cond: enum        \

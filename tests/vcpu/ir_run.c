@@ -421,9 +421,7 @@ static bool do_op(struct run *s, const struct ir_op *op)
 	case IR_CLC: define(s, CC_CF, 0); break;
 	case IR_STC: define(s, CC_CF, CC_CF); break;
 	case IR_CMC: define(s, CC_CF, (uint16_t)~s->cc_use); break;
-	case IR_SAHF:
-		define(s, CC_ARITH & ~CC_OF, (uint16_t)(get(s, op->a, 1, 0) << 8));
-		break;
+	case IR_SAHF: define(s, CC_ARITH & ~CC_OF, (uint16_t)(get(s, op->a, 1, 0) << 8)); break;
 	case IR_FPUGATE:
 	case IR_SSEGATE: return do_fpu(s, op);
 	case IR_FPU:
