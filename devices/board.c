@@ -7,7 +7,8 @@
  *	ISA IRQ n: every source ORed -> 8259 input n and I/O APIC pin n (IRQ 0: pin 2)
  *	CPU  FERR# -> port92 ferr
  *	i8254 irq -> 0   port92 irq -> 13   i8042 kbd-irq -> 1, mouse-irq -> 12   mc146818 irq -> 8
- *PIIX4 PM sci -> 9 isa-serial irq -> its property   PCI pins -> PIRQA-D -> PIIX3 -> ISA IRQ
+ *	PIIX4 PM sci -> 9   PIIX3 IDE irq14 -> 14, irq15 -> 15   isa-serial irq -> its property PCI
+ *pins -> PIRQA-D -> PIIX3 -> ISA IRQ
  */
 #include <errno.h>
 #include <stdio.h>
@@ -29,6 +30,8 @@ static const char *const fixed_chips[] = {
 	"i8042",
 	"port92",
 	"fw_cfg",
+	"drives",
+	"piix3-ide",
 };
 
 struct wire {
@@ -43,6 +46,8 @@ static const struct wire isa_wires[] = {
 	{ "mc146818", "irq", 8 },
 	{ "PIIX4_PM", "sci", 9 },
 	{ "port92", "irq", 13 },
+	{ "piix3-ide", "irq14", 14 },
+	{ "piix3-ide", "irq15", 15 },
 };
 
 /* ---- named lines ---- */
@@ -202,19 +207,32 @@ static int user_wire(struct machine *m, struct device *dev, struct error *err)
 	return 0;
 }
 
+static int fixed_add(struct machine *m, const char *driver, struct error *err)
+{
+	char order[16], once[16];
+	const struct prop_value props[] = { { "boot-order", order }, { "boot-once", once } };
+	struct device_spec s = { .driver = driver, .id = driver, .stream = -1 };
+
+	if (strcmp(driver, "mc146818") == 0) {
+		const char *letters = m->cfg.boot_once;
+
+		snprintf(order, sizeof(order), "%u", boot_order_code(m->cfg.boot_order));
+		snprintf(once, sizeof(once), "%u",
+			letters && *letters ? boot_order_code(letters) : 0);
+		s.props = props;
+		s.n_props = 2;
+	}
+	return machine_add(m, &s, false, err) ? 0 : -err->code;
+}
+
 int board_build(
 	struct machine *m, const struct device_spec *spec, unsigned n_specs, struct error *err)
 {
 	unsigned next_serial = 0;
 
-	for (size_t i = 0; i < sizeof(fixed_chips) / sizeof(fixed_chips[0]); i++) {
-		struct device_spec s = {
-			.driver = fixed_chips[i], .id = fixed_chips[i], .stream = -1
-		};
-
-		if (!machine_add(m, &s, false, err))
+	for (size_t i = 0; i < sizeof(fixed_chips) / sizeof(fixed_chips[0]); i++)
+		if (fixed_add(m, fixed_chips[i], err) < 0)
 			return -err->code;
-	}
 	wire_fixed(m);
 	for (unsigned i = 0; i < n_specs; i++) {
 		struct device *dev;

@@ -288,8 +288,6 @@ static int fw_cfg_fill(struct machine *m, struct boot *b, struct error *err)
 	fw_cfg_add_int(fw, FW_CFG_NB_CPUS, 1, 2);
 	fw_cfg_add_int(fw, FW_CFG_MAX_CPUS, 1, 2);
 	fw_cfg_add_int(fw, FW_CFG_MACHINE_ID, 0, 4);
-	fw_cfg_add_int(fw, FW_CFG_BOOT_DEVICE, 'c', 2);
-	fw_cfg_add_int(fw, FW_CFG_BOOT_MENU, 0, 2);
 	fw_cfg_add(fw, FW_CFG_NUMA, numa, sizeof(numa));
 	fw_cfg_add_int(fw, FW_CFG_IRQ0_OVERRIDE, 1, 4);
 	fw_cfg_add_int(fw, FW_CFG_HPET, 0, 1);
@@ -300,7 +298,7 @@ static int fw_cfg_fill(struct machine *m, struct boot *b, struct error *err)
 	fw_cfg_add_file(fw, "etc/boot-fail-wait", wait_for_ever, sizeof(wait_for_ever));
 	fw_cfg_add_file(fw, "etc/e820", b->e820_bytes, b->n_e820 * BOOT_E820_LEN);
 	fw_cfg_add_file(fw, "etc/table-loader", script, (uint32_t)n);
-	return 0;
+	return boot_order_setup(m, b, err);
 }
 
 /* ---- life ---- */

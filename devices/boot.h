@@ -91,6 +91,11 @@ int boot_multiboot(struct boot *b, struct error *err);
 /* Both, and the message when it is neither. */
 int boot_kernel(struct boot *b, struct error *err);
 
+/* The first three letters of -boot order= (NULL, "": the default) as the CMOS RAM has them. */
+uint32_t boot_order_code(const char *letters);
+/* Part of boot_setup(): what the firmware boots from. 0 or -errno with *err. */
+int boot_order_setup(struct machine *m, struct boot *b, struct error *err);
+
 /* Part of board_build(): firmware or kernel, fw_cfg items. 0 or -errno with *err. */
 int boot_setup(struct machine *m, struct error *err);
 /* Part of machine_reset(): fills RAM for direct boot. */

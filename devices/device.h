@@ -78,6 +78,13 @@ struct io_ops {
 	void (*write)(struct device *dev, uint64_t addr, unsigned size, uint64_t val);
 	unsigned max_size;
 	/*
+	 * Ports only, may be NULL: n accesses of REP INS or OUTS at once, elements in buf
+	 * little-endian. The same as n calls of read() or write().
+	 */
+	void (*read_n)(struct device *dev, uint64_t addr, unsigned size, uint32_t n, uint8_t *buf);
+	void (*write_n)(
+		struct device *dev, uint64_t addr, unsigned size, uint32_t n, const uint8_t *buf);
+	/*
 	 * Ports only: narrower accesses are not for this range (0 and 1: all are). What they
 	 * mean is another range's: 0xCF9 lies in the middle of the dword register 0xCF8.
 	 */
@@ -233,7 +240,7 @@ struct device_class {
 	void (*powerdown)(struct device *dev);
 	/*
 	 * A request of drive_read() and its like is complete. error: errno, 0: it went well; data:
-	 * what a read brought, for the time of the call.
+	 * what a read brought, until the call returns or asks for more.
 	 */
 	void (*blk_done)(
 		struct device *dev, uint64_t id, uint32_t error, const uint8_t *data, uint32_t len);

@@ -192,6 +192,12 @@ void machine_out(struct machine *m, uint16_t port, unsigned size, uint32_t val)
 
 void machine_ins(struct machine *m, uint16_t port, unsigned size, uint32_t n, uint8_t *buf)
 {
+	const struct io_range *r = io_find(m, port, size);
+
+	if (r && r->ops->read_n) {
+		r->ops->read_n(r->dev, port - r->base, size, n, buf);
+		return;
+	}
 	for (uint32_t i = 0; i < n; i++, buf += size) {
 		uint32_t v = (uint32_t)io_read(m, port, size);
 
@@ -202,6 +208,12 @@ void machine_ins(struct machine *m, uint16_t port, unsigned size, uint32_t n, ui
 
 void machine_outs(struct machine *m, uint16_t port, unsigned size, uint32_t n, const uint8_t *buf)
 {
+	const struct io_range *r = io_find(m, port, size);
+
+	if (r && r->ops->write_n) {
+		r->ops->write_n(r->dev, port - r->base, size, n, buf);
+		return;
+	}
 	for (uint32_t i = 0; i < n; i++, buf += size) {
 		uint32_t v = 0;
 

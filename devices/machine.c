@@ -83,6 +83,14 @@ static int config_check(const struct machine_config *cfg, struct error *err)
 	if (cfg->n_streams > MACHINE_STREAMS)
 		return error_set(err, EINVAL, "%u character streams: at most %d", cfg->n_streams,
 			MACHINE_STREAMS);
+	if (cfg->n_drives > BLK_DRIVES_MAX)
+		return error_set(
+			err, EINVAL, "%u drives: at most %d", cfg->n_drives, BLK_DRIVES_MAX);
+	for (unsigned i = 0; i < cfg->n_drives; i++)
+		if (cfg->drive[i].len % BLK_SECTOR)
+			return error_set(err, EINVAL,
+				"drive %s: %" PRIu64 " bytes: expected a multiple of %d",
+				cfg->drive[i].id, cfg->drive[i].len, BLK_SECTOR);
 	return 0;
 }
 
@@ -635,6 +643,7 @@ int machine_event(
 		d->cls->powerdown(d);
 		return 0;
 	case SEQ_EV_NMI: m->board->nmi = 1; return 0;
+	case SEQ_EV_BLOCK: drive_event(m, (uint64_t)ev->b); return 0;
 	}
 	return error_set(err, EINVAL, "an event of unknown kind %u: expected 0 to %d", ev->arg,
 		SEQ_EVENT_COUNT - 1);

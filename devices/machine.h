@@ -10,6 +10,7 @@
 #ifndef DEJAVM_MACHINE_H
 #define DEJAVM_MACHINE_H
 
+#include "blk.h"
 #include "bus.h"
 #include "device.h"
 #include "digest.h"
@@ -64,8 +65,14 @@ struct machine_config {
 	bool no_reboot;
 	struct blob kernel, initrd, bios, vgabios;
 	const char *append;
+	const char *boot_order, *boot_once; /* letters as of -boot; NULL, "": the default, none */
+	bool boot_menu;
 	unsigned n_streams;
 	const char *stream_name[MACHINE_STREAMS];
+	unsigned n_drives;
+	struct drive_info drive[BLK_DRIVES_MAX];
+	uint8_t *blkout; /* BLK_DATA_LEN bytes: what is to be written (proto/blk.h); NULL without
+			    drives */
 };
 
 /* What the machine needs of the process around it. */
@@ -75,6 +82,12 @@ struct machine_host {
 	void (*credit)(void *opaque, int stream, uint32_t len);
 	/* The host's clock through the sequencer, ns since 1970 UTC. */
 	int64_t (*clock_host_ns)(void *opaque);
+	/*
+	 * A request to a drive; its bytes lie in blkout. blk_wait(): its answer, errno or 0, and
+	 * for a read its bytes, to be looked at before the next call. The answer may be to come.
+	 */
+	void (*blk_submit)(void *opaque, const struct blk_req *rq);
+	uint32_t (*blk_wait)(void *opaque, const struct blk_req *rq, const uint8_t **ret_data);
 };
 
 struct io_range {
@@ -140,7 +153,8 @@ struct machine {
 	unsigned n_devices;
 	struct device *pic, *ioapic; /* who answers INTACK and EOI */
 	struct device *fw_cfg;
-	bool powered; /* the first reset is over */
+	struct drives *drives; /* drive.c */
+	bool powered;	       /* the first reset is over */
 
 	struct timer *timers[MACHINE_TIMERS_MAX];
 	unsigned n_timers;
@@ -225,6 +239,16 @@ bool machine_wakes(const struct machine *m, bool intr);
  * ...). */
 int machine_event(
 	struct machine *m, const struct seq_rep *ev, const uint8_t *data, struct error *err);
+
+/* ---- drives (drive.c) ---- */
+
+/* Request id is complete: one that nobody waits for is ignored. */
+void drive_event(struct machine *m, uint64_t id);
+/* After fields were loaded from a snapshot, and the bytes of written requests into blkout: hands
+ * what was in flight to the host again, in order. */
+void drive_resubmit(struct machine *m);
+/* For a snapshot: the requests in flight, at most BLK_BUFS, in order. */
+unsigned drive_in_flight(const struct machine *m, struct blk_req *ret);
 
 /* ---- timers (timer.c) ---- */
 

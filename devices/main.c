@@ -9,6 +9,7 @@
 #include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "blk_client.h"
 #include "bus_server.h"
 #include "control.pb-c.h"
 #include "display.h"
@@ -24,8 +25,9 @@
 
 struct devices {
 	struct proc proc;
-	struct chan bus_chan, seq_chan;
+	struct chan bus_chan, seq_chan, blk_chan;
 	struct seq_client seq;
+	struct blk_client blk; /* if there are drives */
 	struct bus_server server;
 	struct machine *machine;
 	struct machine_config cfg;
@@ -64,6 +66,26 @@ static int64_t host_clock_ns(void *opaque)
 	if (seq_clock(&d->seq, SEQ_CLOCK_HOST, &ns, &err) < 0)
 		proc_fatal(&d->proc, "%s", err.msg);
 	return ns;
+}
+
+static void host_blk_submit(void *opaque, const struct blk_req *rq)
+{
+	struct devices *d = opaque;
+	struct error err = ERROR_INIT;
+
+	if (blk_client_submit(&d->blk, rq, &err) < 0)
+		proc_fatal(&d->proc, "%s", err.msg);
+}
+
+static uint32_t host_blk_wait(void *opaque, const struct blk_req *rq, const uint8_t **ret_data)
+{
+	struct devices *d = opaque;
+	struct error err = ERROR_INIT;
+	uint32_t error = 0;
+
+	if (blk_client_wait(&d->blk, rq, &error, ret_data, &err) < 0)
+		proc_fatal(&d->proc, "%s", err.msg);
+	return error;
 }
 
 /* The vCPU takes its time: let go of what we kept back. */
@@ -121,6 +143,25 @@ static struct blob read_file(struct proc *p, const char *segment, const char *na
 	return b;
 }
 
+static void drives_fill(struct devices *d, const Dejavm__MachineConfig *mc)
+{
+	struct machine_config *c = &d->cfg;
+	struct proc *p = &d->proc;
+
+	if (mc->n_drives > BLK_DRIVES_MAX)
+		proc_fatal(p, "%zu drives: at most %d", mc->n_drives, BLK_DRIVES_MAX);
+	for (size_t i = 0; i < mc->n_drives; i++) {
+		const Dejavm__DriveConfig *dc = mc->drives[i];
+
+		if (dc->index != i)
+			proc_fatal(p, "drive %s has number %u: expected %zu", dc->id, dc->index, i);
+		c->drive[i] = (struct drive_info){ dc->id, dc->len, dc->readonly, dc->cdrom };
+	}
+	c->n_drives = (unsigned)mc->n_drives;
+	if (c->n_drives)
+		c->blkout = map_or_die(p, "blkout", true, BLK_DATA_LEN);
+}
+
 static void config_fill(struct devices *d, const Dejavm__MachineConfig *mc)
 {
 	struct machine_config *c = &d->cfg;
@@ -142,6 +183,10 @@ static void config_fill(struct devices *d, const Dejavm__MachineConfig *mc)
 	c->rtc_base_s = mc->rtc_base_s;
 	c->no_reboot = mc->no_reboot;
 	c->append = mc->append;
+	c->boot_order = mc->boot_order;
+	c->boot_once = mc->boot_once;
+	c->boot_menu = mc->boot_menu;
+	drives_fill(d, mc);
 	c->kernel = read_file(p, "kernel", mc->kernel_name);
 	c->initrd = read_file(p, "initrd", mc->initrd_name);
 	c->bios = read_file(p, "bios", mc->bios_name);
@@ -194,13 +239,22 @@ static void channels_open(struct devices *d, struct machine_page *page)
 		proc_fatal(p, "%s", err.msg);
 	d->bus_chan.before_sleep = before_sleep;
 	d->bus_chan.before_sleep_opaque = d;
+	if (d->cfg.n_drives) {
+		const struct chan_geometry blk = { BLK_NSLOTS, 0, BLK_NSLOTS, 0 };
+
+		if (proc_chan(p, &d->blk_chan, "blk", true, &blk, "devices", "blkproxy", &err) < 0)
+			proc_fatal(p, "%s", err.msg);
+		blk_client_init(
+			&d->blk, &d->blk_chan, map_or_die(p, "blkin", false, BLK_DATA_LEN), page);
+	}
 	d->spin = (struct chan_spin){ .min_ns = SPIN_MIN_NS, .max_ns = SPIN_MAX_NS };
 }
 
 static void setup(struct devices *d)
 {
 	const Dejavm__MachineConfig *mc = d->proc.welcome->machine;
-	struct machine_host host = { d, host_output, host_credit, host_clock_ns };
+	struct machine_host host = { d, host_output, host_credit, host_clock_ns, host_blk_submit,
+		host_blk_wait };
 	struct machine_page *page = map_or_die(&d->proc, "machine", true, sizeof(*page));
 	struct cpu_state_page *cpu = map_or_die(&d->proc, "cpustate", false, sizeof(*cpu));
 	struct error err = ERROR_INIT;

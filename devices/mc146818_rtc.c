@@ -7,7 +7,8 @@
  * Outputs "irq"(1): IRQ (1: asserted); "nmi-mask"(1): port 70h bit 7, 1 disables NMI.
  *
  * Properties: boot-order, nibbles from the lowest: first, second, third boot
- * device (1 floppy, 2 disk, 3 CD-ROM, 4 network).
+ * device (1 floppy, 2 disk, 3 CD-ROM, 4 network); boot-once, the same for the time
+ * from power-on to the first reset (0: as boot-order).
  *
  * The time is never counted: base_s is the calendar's second that began at virtual
  * time base_ns, and registers and flags are computed when somebody looks. There is
@@ -24,14 +25,16 @@
  *  - A machine reset is the chip's RESET pin: time and RAM go on.
  *  - Reads of port 70h give all ones.
  */
-#include "device.h"
+#include "cmos.h"
+#include "log.h"
 
 #define UIP_NS	   UINT64_C(2228000) /* 244 us + 1984 us */
 #define HALF_S_NS  (NS_PER_S / 2)
 #define XTAL_HZ	   32768
 #define DAY_S	   86400
 #define CMOS_LEN   128
-#define EPOCH_WDAY 4 /* 1970-01-01 was a Thursday; 0 is Sunday */
+#define FIRST_FREE 0x10 /* of what is plain memory */
+#define EPOCH_WDAY 4	/* 1970-01-01 was a Thursday; 0 is Sunday */
 
 enum {
 	REG_SEC,
@@ -67,9 +70,13 @@ enum {
 #define D_VRT	0x80
 #define HOUR_PM 0x80
 
+enum { POWERED_ONCE = 1, POWERED_AGAIN };
+
 struct rtc {
 	struct device dev;
-	uint32_t boot_order;
+	uint32_t boot_order, boot_once;
+	/* set by cmos_preset() before power-on */
+	uint8_t preset[CMOS_LEN], is_preset[CMOS_LEN];
 	struct line irq;
 	struct line nmi_mask;
 	struct timer timer;
@@ -80,7 +87,7 @@ struct rtc {
 	uint8_t cmos[CMOS_LEN];
 	uint8_t index;	  /* port 70h with the NMI bit */
 	uint8_t wday_off; /* days that the day-of-week register is ahead of the calendar */
-	uint8_t powered;
+	uint8_t powered;  /* 0: not yet, 1: no reset since, 2 */
 };
 
 /* ---- the calendar: proleptic Gregorian, no leap seconds ---- */
@@ -442,6 +449,21 @@ static void cmos_put16(struct rtc *s, unsigned reg, uint64_t v)
 	s->cmos[reg + 1] = (uint8_t)(v >> 8);
 }
 
+void cmos_preset(struct device *rtc, unsigned reg, uint8_t val)
+{
+	struct rtc *s = (struct rtc *)rtc;
+
+	must(reg >= FIRST_FREE && reg < CMOS_LEN && !s->powered);
+	s->preset[reg] = val;
+	s->is_preset[reg] = 1;
+}
+
+static void boot_order_put(struct rtc *s, uint32_t order)
+{
+	s->cmos[0x3d] = (uint8_t)order;			       /* second and first device */
+	s->cmos[0x38] = (uint8_t)((order >> 8 & 15) << 4 | 1); /* third; no floppy check */
+}
+
 static void cmos_power_on(struct rtc *s)
 {
 	uint64_t ram = machine_ram_bytes(&s->dev), low = ram, high = 0;
@@ -459,29 +481,37 @@ static void cmos_power_on(struct rtc *s)
 	s->cmos[0x5b] = (uint8_t)(high >> 16);
 	s->cmos[0x5c] = (uint8_t)(high >> 24);
 	s->cmos[0x5d] = (uint8_t)(high >> 32);
-	s->cmos[0x3d] = (uint8_t)s->boot_order;			       /* second and first device */
-	s->cmos[0x38] = (uint8_t)((s->boot_order >> 8 & 15) << 4 | 1); /* third; no floppy check */
+	boot_order_put(s, s->boot_once ? s->boot_once : s->boot_order);
+	for (i = FIRST_FREE; i < CMOS_LEN; i++)
+		if (s->is_preset[i])
+			s->cmos[i] = s->preset[i];
 	for (i = 0x10; i <= 0x2d; i++)
 		sum += s->cmos[i];
 	s->cmos[0x2e] = (uint8_t)(sum >> 8);
 	s->cmos[0x2f] = (uint8_t)sum;
 }
 
+static void rtc_power_on(struct rtc *s)
+{
+	s->cmos[REG_A] = 0x26; /* 32.768 kHz, 1024 Hz */
+	s->cmos[REG_B] = B_24H;
+	s->cmos[REG_D] = D_VRT;
+	s->base_s = (uint64_t)machine_rtc_base_s(&s->dev);
+	s->base_ns = vclock_ns(&s->dev);
+	s->phase_ns = s->base_ns;
+	s->sync_ns = s->base_ns;
+	cmos_power_on(s);
+}
+
 static void rtc_reset(struct device *dev)
 {
 	struct rtc *s = (struct rtc *)dev;
 
-	if (!s->powered) {
-		s->powered = 1;
-		s->cmos[REG_A] = 0x26; /* 32.768 kHz, 1024 Hz */
-		s->cmos[REG_B] = B_24H;
-		s->cmos[REG_D] = D_VRT;
-		s->base_s = (uint64_t)machine_rtc_base_s(dev);
-		s->base_ns = vclock_ns(dev);
-		s->phase_ns = s->base_ns;
-		s->sync_ns = s->base_ns;
-		cmos_power_on(s);
-	}
+	if (!s->powered)
+		rtc_power_on(s);
+	else if (s->powered == POWERED_ONCE && s->boot_once)
+		boot_order_put(s, s->boot_order);
+	s->powered = s->powered ? POWERED_AGAIN : POWERED_ONCE;
 	rtc_sync(s);
 	s->cmos[REG_B] &= ~(B_PIE | B_AIE | B_UIE | B_SQWE);
 	s->cmos[REG_C] = 0;
@@ -492,6 +522,7 @@ static void rtc_reset(struct device *dev)
 
 static const struct prop rtc_props[] = {
 	{ "boot-order", PROP_U32, offsetof(struct rtc, boot_order), 0x312 },
+	{ "boot-once", PROP_U32, offsetof(struct rtc, boot_once), 0 },
 	PROP_END,
 };
 

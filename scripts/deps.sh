@@ -12,7 +12,8 @@ build="gcc make meson ninja-build pkg-config nasm acpica-tools protobuf-c-compil
     libprotobuf-c-dev libevent-dev zlib1g-dev libdeflate-dev libjson-c-dev libcmocka-dev libseccomp-dev
     libzydis-dev libzstd-dev libpixman-1-dev libpng-dev libvncserver-dev libncurses-dev git ca-certificates"
 demo="cpio xz-utils python3 dpkg seabios"
-tests="clang clang-format libclang-rt-14-dev gcc-multilib libquadmath0 spin mandoc socat openssl qemu-utils"
+tests="clang clang-format libclang-rt-14-dev gcc-multilib libquadmath0 spin mandoc socat openssl qemu-utils e2fsprogs genisoimage
+    libdevmapper1.02.1 liblzma5"
 
 # For the benchmark table's programs: the guest's are built here, and run natively beside it.
 bench="gcc-multilib binutils gzip bzip2 xz-utils openssl lua5.4"

@@ -15,59 +15,15 @@ flavour=${2:-686}
 mkdir -p "$dir"
 dir=$(cd "$dir" && pwd)
 
-say() { echo "fetch-guest: $*" >&2; }
-die() { say "$*"; exit 1; }
-
-sudo=
-if [ "$(id -u)" != 0 ]; then
-    sudo=sudo
-fi
-
-# One update per run at most, and again when a download fails: an index can be out of step with its mirror.
-add_i386() {
-    dpkg --print-foreign-architectures | grep -qx i386 && return 0
-    say "adding i386 to dpkg's architectures (to download, nothing is installed)"
-    $sudo dpkg --add-architecture i386
-    $sudo apt-get update >&2 || say "apt-get update was not clean; going on with what there is"
-}
-
-# Name of the package that the kernel's metapackage points to now.
-kernel_package() {
-    apt-cache depends "linux-image-$1:i386" 2>/dev/null |
-        sed -n 's/^ *Depends: \(linux-image-[0-9][^ ]*\)$/\1/p' | head -n 1
-}
-
-# download PACKAGE: leaves one .deb in the current directory
-download() {
-    n=1
-    while :; do
-        apt-get download "$1" >&2 2>/dev/null && return 0
-        [ $n -ge 3 ] && return 1
-        n=$((n + 1))
-        say "cannot download $1; updating the package index and trying again ($n of 3)"
-        sleep 2
-        $sudo apt-get update >&2 || true
-    done
-}
+fetch_name=fetch-guest
+. "$here/debian.sh"
 
 fetch_kernel() { # flavour, output
     [ -s "$dir/$2" ] && return 0
-    add_i386
-    pkg=$(kernel_package "$1")
-    if [ -z "$pkg" ]; then
-        $sudo apt-get update >&2 || true
-        pkg=$(kernel_package "$1")
-    fi
-    [ -n "$pkg" ] || die "no package linux-image-$1:i386 in the package index: is a Debian 12 mirror configured?"
     tmp=$(mktemp -d)
-    say "downloading $pkg"
-    # The meta package may already name a kernel that the mirror does not carry yet: look again after each update.
-    n=1
-    until (cd "$tmp" && download "$pkg"); do
-        [ $n -ge 2 ] && die "cannot download $pkg: the package index is out of step with the mirror; try again later"
-        n=$((n + 1))
-        pkg=$(kernel_package "$1")
-    done
+    cd "$tmp"
+    download_kernel "$1"
+    cd "$here"
     (cd "$tmp" && dpkg-deb --fsys-tarfile ./*.deb | tar -x --wildcards './boot/vmlinuz-*')
     mv "$tmp"/boot/vmlinuz-* "$dir/$2.tmp"
     [ "$2" = vmlinuz ] && echo "${pkg%:i386}" > "$dir/kernel-version"

@@ -72,7 +72,7 @@ static inline struct rig *rig_config(uint64_t ram_bytes)
 /* Makes the machine without chips. */
 static inline void rig_bare(struct rig *r)
 {
-	struct machine_host host = { r, rig_output, rig_credit, rig_clock };
+	struct machine_host host = { r, rig_output, rig_credit, rig_clock, NULL, NULL };
 
 	r->m = machine_new(&r->cfg, &host, &r->err);
 	if (!r->m)

@@ -32,7 +32,8 @@ static void test_who_is_there(void **state)
 	assert_int_equal(cfg_read(r, 0x00, 0x0a, 2), 0x0600);
 	assert_int_equal(cfg_read(r, 0x08, 0x0a, 2), 0x0601);
 	assert_int_equal(cfg_read(r, 0x08, 0x0e, 1), 0x80);
-	assert_int_equal(cfg_read(r, 0x09, 0, 4), 0xffffffff);
+	assert_int_equal(cfg_read(r, 0x09, 0, 4), 0x70108086);
+	assert_int_equal(cfg_read(r, 0x0a, 0, 4), 0xffffffff);
 	assert_int_equal(cfg_read(r, 0xf8, 0x3e, 2), 0xffff);
 	/* Another bus, and with the enable bit off. */
 	machine_out(r->m, 0xcf8, 4, 0x80010000);
