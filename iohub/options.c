@@ -199,9 +199,9 @@ int options_parse(struct options *o, int argc, char **argv, struct error *err)
 
 void options_done(struct options *o)
 {
-	char **strings[] = { &o->kernel, &o->initrd, &o->append, &o->bios, &o->rr_file, &o->name,
-		&o->log_file, &o->stats_file, &o->run_dir, &o->debug_items, &o->boot_order,
-		&o->boot_once };
+	char **strings[] = { &o->kernel, &o->initrd, &o->append, &o->bios, &o->rr_file,
+		&o->rr_snapshot, &o->name, &o->log_file, &o->stats_file, &o->run_dir,
+		&o->debug_items, &o->boot_order, &o->boot_once };
 
 	for (size_t i = 0; i < sizeof(strings) / sizeof(strings[0]); i++)
 		free(*strings[i]);

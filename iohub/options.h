@@ -142,6 +142,7 @@ struct drive_plan {
 	const char *overlay;		/* writes go to this file */
 	bool temporary;			/* or to one without a name */
 	const char *left_alone;		/* a replay does not touch this overlay */
+	const char *snapshot;		/* ... but begins with this snapshot in it */
 	bool readonly, cdrom;
 	enum drive_cache cache;
 	bool ignore_discard;
@@ -177,6 +178,8 @@ struct options {
 	bool sleep;
 	enum rr_mode rr;
 	char *rr_file;
+	char *rr_snapshot; /* a replay begins with this snapshot of the overlays; NULL: with the
+			      images */
 	bool rr_marks_all, rr_raw, replay_realtime;
 	int digest_log2; /* -1: not given */
 	enum { RTC_UTC, RTC_LOCALTIME, RTC_DATE } rtc;
