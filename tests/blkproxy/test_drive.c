@@ -235,6 +235,8 @@ static void wait_idle(unsigned n_drives)
 	pthread_join(thread, NULL);
 	for (unsigned i = 0; i < n_drives; i++)
 		assert_works(drive_close(&s.drives[i], &err));
+	chan_done(&s.server.blk);
+	chan_done(&s.server.seq);
 	rig_done(&s.rig);
 }
 

@@ -9,7 +9,7 @@ import signal
 import struct
 import tempfile
 
-from group import Group, exchange, expect, gone, main, test
+from group import BLKPROXY, Group, exchange, expect, gone, main, test
 
 MIB = 1 << 20
 
@@ -219,6 +219,9 @@ def links(pid):
 
 @in_dir
 def the_sandbox_lets_blkproxy_open_nothing(d):
+    with open(BLKPROXY, "rb") as f:
+        if b"__asan_init" in f.read():
+            return  # built with a sanitizer, which needs more system calls
     with Group(["-hda", raw(d)]) as g:
         g.running()
         with open(f"/proc/{blkproxy_pid(g)}/status") as f:

@@ -15,7 +15,7 @@ import tempfile
 import termios
 import time
 
-from group import HUB, Group, exchange, expect, gone, main, read_until, test
+from group import FAKE, HUB, ROLES, Group, exchange, expect, gone, main, read_until, test
 
 
 # ---- introductions ----
