@@ -32,7 +32,7 @@ void flight_clear(struct blk_flight *f, unsigned row)
 
 bool flight_has(struct blk_flight *f, uint64_t id)
 {
-	for (unsigned i = 0; i < BLK_BUFS; i++)
+	for (unsigned i = 0; i < BLK_BUFS && id; i++)
 		if (atomic_read(&f->row[i].id) == id)
 			return true;
 	return false;

@@ -31,9 +31,9 @@ int server_init(struct server *s, struct proc *p, struct drive *drives, unsigned
 					  seq = { BLKSEQ_NSLOTS, 0, BLKSEQ_NSLOTS, 0 };
 	int r;
 
-	*s = (struct server){
-		.p = p, .drives = drives, .n_drives = n_drives, .done_end = &s->done
-	};
+	*s = (struct server){ .p = p, .drives = drives, .n_drives = n_drives };
+	s->ready_end = &s->ready;
+	s->done_end = &s->done;
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_cond_init(&s->idle_changed, NULL);
 	if ((r = proc_chan(p, &s->blk, "blk", false, &blk, "blkproxy", "devices", err)) < 0 ||
@@ -159,7 +159,9 @@ static void finish(struct server *s, struct drive_work *w)
 			what, w->err.msg);
 	if (w->error && !w->must_fail)
 		log_warn("%s: %s", what, w->err.msg);
-	s->answer[w - s->work] = true;
+	w->next = NULL;
+	*s->ready_end = w;
+	s->ready_end = &w->next;
 }
 
 /* The request of a row, which has been checked, goes to its drive. */
@@ -285,9 +287,11 @@ static void answer_all(struct server *s)
 		w = next;
 	}
 	s->held = false;
-	for (unsigned i = 0; i < BLK_BUFS && !s->held; i++)
-		if (s->answer[i] && answer_row(s, i))
-			s->answer[i] = false;
+	while (s->ready && answer_row(s, (unsigned)(s->ready - s->work))) {
+		s->ready = s->ready->next;
+		if (!s->ready)
+			s->ready_end = &s->ready;
+	}
 }
 
 /* ---- after another's death ---- */

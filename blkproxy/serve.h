@@ -23,7 +23,7 @@ struct server {
 	bool held; /* an answer finds no room */
 	/* work[i] is flight->row[i]'s */
 	struct drive_work work[BLK_BUFS];
-	bool answer[BLK_BUFS]; /* done, and not answered */
+	struct drive_work *ready, **ready_end; /* done, and not answered: in order */
 	int wake_fd;
 	_Atomic bool quit;
 	/* what drives' threads have done; under lock */

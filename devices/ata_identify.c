@@ -108,7 +108,7 @@ void ata_identify_disk(struct ata_unit *u)
 	word(u, 59, u->multiple ? 0x0100u | u->multiple : 0);
 	put_le32(u->buf + 2 * 60, all > LBA28_MAX ? LBA28_MAX : (uint32_t)all);
 	word(u, 69, u->medium->readonly ? 0 : 0x4020); /* trimmed sectors read as zeroes */
-	word(u, 80, 0x01f0);
+	word(u, 80, 0x00f0);
 	word(u, 82, 0x4069); /* SMART, power management, write cache, look-ahead, NOP */
 	word(u, 83, 0x7400); /* LBA48, both FLUSH CACHE */
 	word(u, 84, 0x4040); /* FUA */

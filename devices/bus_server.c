@@ -323,3 +323,35 @@ int bus_server_request(struct bus_server *s, const struct bus_req *rq, const uin
 	s->told_intr = rep->flags & BUS_F_INTR;
 	return 0;
 }
+
+/* ---- snapshots ---- */
+
+int bus_server_save(const struct bus_server *s, Dejavm__DevicesState *ret)
+{
+	if (s->over)
+		return -EBUSY;
+	ret->next_digest = s->next_digest;
+	ret->has_take_icount = s->last_take_icount != BUS_NEVER;
+	ret->take_icount = ret->has_take_icount ? s->last_take_icount : 0;
+	ret->digest_asked = s->digest_asked;
+	ret->told_intr = s->told_intr;
+	return machine_save(s->m, ret);
+}
+
+int bus_server_load(struct bus_server *s, const Dejavm__DevicesState *st, struct error *err)
+{
+	int r = machine_load(s->m, st, err);
+
+	if (r < 0)
+		return r;
+	s->last_icount = st->icount;
+	s->next_digest = st->next_digest;
+	s->last_take_icount = st->has_take_icount ? st->take_icount : BUS_NEVER;
+	s->digest_asked = st->digest_asked;
+	s->told_intr = st->told_intr;
+	s->final = s->digest_asked && s->m->board->shutdown;
+	s->over = false;
+	s->seq->icount = st->icount;
+	s->seq->now_ns = machine_now_ns(s->m);
+	return 0;
+}

@@ -7,7 +7,7 @@
 #ifndef DEJAVM_BUS_SERVER_H
 #define DEJAVM_BUS_SERVER_H
 
-#include "machine.h"
+#include "machine_state.h"
 #include "seq_client.h"
 
 #define BUS_DATA_MAX (BUS_ARENA_LEN / 2)
@@ -39,5 +39,13 @@ void bus_server_init(struct bus_server *s, struct machine *m, struct seq_client 
  */
 int bus_server_request(struct bus_server *s, const struct bus_req *rq, const uint8_t *data,
 	uint32_t len, struct bus_rep *rep, uint8_t *out, uint32_t *ret_len, struct error *err);
+
+/*
+ * A snapshot of the machine and of what the bus remembers, between two requests. As machine_save()
+ * and machine_load(); -EBUSY: the run is over. The sequencer stands where it stood: the caller
+ * tells the client.
+ */
+int bus_server_save(const struct bus_server *s, Dejavm__DevicesState *ret);
+int bus_server_load(struct bus_server *s, const Dejavm__DevicesState *st, struct error *err);
 
 #endif

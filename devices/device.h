@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "error.h"
+#include "fields.h"
 #include "trace.h"
 
 #define TIMER_NEVER UINT64_MAX
@@ -210,30 +211,10 @@ struct prop {
 		NULL, PROP_U32, 0, 0 \
 	}
 
-/* A saved field: little-endian integers of elem bytes (1, 2, 4, 8), count of them. Digests and
- * snapshots are made from these. */
-struct field {
-	const char *name;
-	uint32_t offset;
-	uint16_t elem;
-	uint32_t count;
-};
-#define FIELD(type, member)                                                     \
-	{                                                                       \
-#member, offsetof(type, member), sizeof(((type *)0)->member), 1 \
-	}
-#define FIELD_ARRAY(type, member)                                                    \
-	{                                                                            \
-#member, offsetof(type, member), sizeof(((type *)0)->member[0]),     \
-			sizeof(((type *)0)->member) / sizeof(((type *)0)->member[0]) \
-	}
-#define FIELD_TIMER(type, member)                                 \
-	{                                                         \
-#member, offsetof(type, member.deadline_ns), 8, 1 \
-	}
-#define FIELD_END             \
-	{                     \
-		NULL, 0, 0, 0 \
+/* Saved fields are tables (fields.h): digests and snapshots are made from them. */
+#define FIELD_TIMER(type, member)                                    \
+	{                                                            \
+#member, offsetof(type, member.deadline_ns), 8, 1, 0 \
 	}
 
 struct device_class {

@@ -373,7 +373,10 @@ void chr_credit(struct device *dev, uint32_t len)
 {
 	struct machine *m = dev->machine;
 
-	if (dev->stream >= 0 && len > 0 && m->host.credit)
+	if (dev->stream < 0 || len == 0)
+		return;
+	m->stream_credit[dev->stream] += len;
+	if (m->host.credit)
 		m->host.credit(m->host.opaque, dev->stream, len);
 }
 
@@ -584,6 +587,11 @@ static int event_stream(
 		return error_set(err, EINVAL,
 			"an event for character stream %u: no device of this machine has it",
 			ev->arg == SEQ_EV_CHAR ? ev->dev : ev->a);
+	if (ev->arg == SEQ_EV_CHAR) {
+		uint64_t *credit = &m->stream_credit[d->stream];
+
+		*credit -= ev->hdr.data_len < *credit ? ev->hdr.data_len : *credit;
+	}
 	if (ev->arg == SEQ_EV_CHAR && d->cls->chr_receive)
 		d->cls->chr_receive(d, data, ev->hdr.data_len);
 	else if (ev->arg == SEQ_EV_BREAK && d->cls->chr_break)

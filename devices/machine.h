@@ -181,8 +181,9 @@ struct machine {
 	uint32_t rom_low_pages; /* pages of ROM that end at 1 MiB */
 	size_t rom_used;	/* bytes of the image at offset 0 of rom, mapped to end at 4 GiB */
 
-	struct boot *boot; /* boot.c: what a reset puts into RAM */
-	uint64_t stream_bytes[MACHINE_STREAMS];
+	struct boot *boot;			 /* boot.c: what a reset puts into RAM */
+	uint64_t stream_bytes[MACHINE_STREAMS];	 /* sent */
+	uint64_t stream_credit[MACHINE_STREAMS]; /* granted, and not come yet */
 };
 
 /* ---- life (machine.c) ---- */

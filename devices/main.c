@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "blk_client.h"
@@ -14,6 +15,7 @@
 #include "display.h"
 #include "log.h"
 #include "proc.h"
+#include "stateport.h"
 
 /* A spin round trip costs a third of a microsecond, a sleeping one twenty: spinning pays while the
  * vCPU is quick to ask again. */
@@ -30,6 +32,8 @@ struct devices {
 	struct machine *machine;
 	struct machine_config cfg;
 	struct chan_spin spin;
+	struct state_port port;
+	int wake_fd; /* an eventfd: there is something in port */
 	uint8_t in[BUS_DATA_MAX], out[BUS_DATA_MAX];
 };
 
@@ -261,6 +265,9 @@ static void setup(struct devices *d)
 	if (mc->digest_log2 < 10 || mc->digest_log2 > 62)
 		proc_fatal(&d->proc, "a digest each 2^%u instructions: expected 2^10 to 2^62",
 			mc->digest_log2);
+	d->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (d->wake_fd < 0 || state_port_open(&d->port, &d->proc, &err) < 0)
+		proc_fatal(&d->proc, "%s", err.code ? err.msg : "cannot make an eventfd");
 	config_fill(d, mc);
 	channels_open(d, page);
 	specs = specs_make(&d->proc, mc);
@@ -281,6 +288,75 @@ static void power_on(struct devices *d)
 	machine_reset(d->machine);
 }
 
+/* ---- snapshots: only between two requests of the vCPU ---- */
+
+static void serve_save(struct devices *d, const struct state_rq *rq)
+{
+	Dejavm__DevicesState *m = malloc(sizeof(*m));
+	struct error err = ERROR_INIT;
+	int r = m ? 0 : -ENOMEM;
+
+	if (m)
+		dejavm__devices_state__init(m);
+	/* What the guest has sent goes on its way: it is not part of the machine any more. */
+	if (seq_flush(&d->seq, &err) < 0)
+		proc_fatal(&d->proc, "%s", err.msg);
+	if (r == 0)
+		r = bus_server_save(&d->server, m);
+	if (r < 0)
+		state_port_fail(&d->port, rq,
+			r == -EBUSY ? "the run is over" : "devices: no memory for their state");
+	else
+		state_port_done(
+			&d->port, rq, &m->base, d->machine->icount, machine_now_ns(d->machine));
+	if (m)
+		dejavm__devices_state__free_unpacked(m, NULL);
+}
+
+/* The sequencer has gone to its place in the log, and says where the next stop is. */
+static void load(struct devices *d, const Dejavm__DevicesState *m)
+{
+	struct error err = ERROR_INIT;
+
+	if (seq_flush(&d->seq, &err) < 0 || bus_server_load(&d->server, m, &err) < 0 ||
+		seq_resume(&d->seq, d->machine->stream_credit, &err) < 0)
+		proc_fatal(&d->proc, "%s", err.msg);
+}
+
+static void serve_load(struct devices *d, const struct state_rq *rq)
+{
+	struct error err = ERROR_INIT;
+	ProtobufCMessage *m =
+		state_port_message(&d->port, rq, &dejavm__devices_state__descriptor, &err);
+
+	if (!m || machine_load_check(d->machine, (Dejavm__DevicesState *)m, &err) < 0) {
+		state_port_fail(&d->port, rq, err.msg);
+	} else {
+		if (rq->op == DEJAVM__STATE_OP__STATE_LOAD)
+			load(d, (Dejavm__DevicesState *)m);
+		state_port_done(&d->port, rq, NULL, d->machine->icount, machine_now_ns(d->machine));
+	}
+	if (m)
+		protobuf_c_message_free_unpacked(m, NULL);
+}
+
+static void serve_state(struct devices *d)
+{
+	struct state_rq rq;
+	uint64_t n;
+
+	if (read(d->wake_fd, &n, sizeof(n)) < 0)
+		log_debug("cannot read the wake descriptor: %s", strerror(errno));
+	if (!state_port_take(&d->port, &rq))
+		return;
+	switch (rq.op) {
+	case DEJAVM__STATE_OP__STATE_SAVE: serve_save(d, &rq); break;
+	case DEJAVM__STATE_OP__STATE_CHECK:
+	case DEJAVM__STATE_OP__STATE_LOAD: serve_load(d, &rq); break;
+	default: state_port_done(&d->port, &rq, NULL, 0, 0); break;
+	}
+}
+
 /* ---- the loop ---- */
 
 static void bus_fail(struct devices *d, int r)
@@ -295,9 +371,11 @@ static void wait_request(struct devices *d)
 	int r;
 
 	/* Time-outs only so that the wait is never for ever; a dead vCPU is the hub's to notice. */
-	do
-		r = chan_wait_learning(&d->bus_chan, &d->spin, WAIT_STEP_NS, -1);
-	while (r == -ETIMEDOUT);
+	do {
+		r = chan_wait_learning(&d->bus_chan, &d->spin, WAIT_STEP_NS, d->wake_fd);
+		if (r == 1)
+			serve_state(d);
+	} while (r == -ETIMEDOUT || r == 1);
 	if (r < 0)
 		bus_fail(d, r);
 }
@@ -338,6 +416,14 @@ static void serve_one(struct devices *d)
 
 static void on_control(void *opaque, const Dejavm__Control *msg)
 {
+	struct devices *d = opaque;
+	uint64_t one = 1;
+
+	if (msg->msg_case == DEJAVM__CONTROL__MSG_STATE_REQUEST) {
+		state_port_post(&d->port, msg->state_request);
+		if (write(d->wake_fd, &one, sizeof(one)) < 0)
+			log_debug("cannot wake the machine: %s", strerror(errno));
+	}
 	/* All that must not be lost has been sent: the log is replaylog's, and output goes before
 	 * the end is told. */
 	if (msg->msg_case == DEJAVM__CONTROL__MSG_QUIT)

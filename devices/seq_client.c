@@ -216,6 +216,19 @@ int seq_init(struct seq_client *c, struct error *err)
 	return call_quiet(c, &rq, NULL, 0, &done, err);
 }
 
+int seq_resume(struct seq_client *c, const uint64_t *credit, struct error *err)
+{
+	struct seq_req rq = { .hdr.type = SEQ_RESUME };
+	struct seq_rep done;
+	int r = call_quiet(c, &rq, NULL, 0, &done, err);
+
+	c->n_halts = 0;
+	for (unsigned i = 0; r == 0 && i < c->n_streams; i++)
+		if (credit[i])
+			r = seq_credit(c, i, (uint32_t)credit[i], err);
+	return r;
+}
+
 int seq_take(struct seq_client *c, const uint32_t *mark, struct error *err)
 {
 	struct seq_req rq = { .hdr.type = SEQ_TAKE };

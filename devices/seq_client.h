@@ -45,6 +45,11 @@ void seq_client_done(struct seq_client *c);
 /* All return 0 or -errno with *err; any failure is the end: the sequencer is gone or mad. Each
  * flushes output first. */
 int seq_init(struct seq_client *c, struct error *err);
+/*
+ * The machine has become another, by a snapshot: asks where the log stands now, and grants
+ * credit[n_streams], which the streams' other ends do not know.
+ */
+int seq_resume(struct seq_client *c, const uint64_t *credit, struct error *err);
 int seq_take(struct seq_client *c, const uint32_t *mark, struct error *err);
 /* *ret_ns: virtual time to go on at, now_ns <= *ret_ns <= deadline_ns. */
 int seq_halt(struct seq_client *c, const uint32_t *mark, uint64_t deadline_ns, uint64_t *ret_ns,

@@ -8,22 +8,6 @@
 #include "log.h"
 #include "machine.h"
 
-static uint64_t element(const uint8_t *p, unsigned size)
-{
-	uint64_t v;
-	uint32_t w;
-	uint16_t h;
-
-	switch (size) {
-	case 1: return *p;
-	case 2: memcpy(&h, p, 2); return h;
-	case 4: memcpy(&w, p, 4); return w;
-	case 8: memcpy(&v, p, 8); return v;
-	}
-	must(!"element size 1, 2, 4 or 8");
-	return 0;
-}
-
 static uint64_t field_digest(uint64_t h, const uint8_t *p, const struct field *f)
 {
 	uint8_t buf[512];
@@ -32,7 +16,7 @@ static uint64_t field_digest(uint64_t h, const uint8_t *p, const struct field *f
 	if (f->elem == 1)
 		return hash64(h, p, f->count);
 	for (uint32_t i = 0; i < f->count; i++, p += f->elem) {
-		uint64_t v = element(p, f->elem);
+		uint64_t v = field_element(p, f->elem);
 
 		for (unsigned b = 0; b < f->elem; b++, v >>= 8)
 			buf[n++] = (uint8_t)v;

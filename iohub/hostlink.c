@@ -116,7 +116,7 @@ static size_t stream_room(void *opaque)
 	struct stream *s = opaque;
 
 	/* Behind kept messages there is no hurry: they go first. */
-	if (s->hub->hostlink.pending)
+	if (s->hub->hostlink.pending || s->hub->hostlink.frozen)
 		return 0;
 	return s->credit < SEQ_CHAR_MAX ? s->credit : SEQ_CHAR_MAX;
 }
@@ -195,6 +195,12 @@ static bool take(struct hub *hub, const struct hostio_msg *m, const void *data, 
 	struct hostlink *h = &hub->hostlink;
 	struct stream *s;
 
+	if (m->hdr.type == HOSTIO_RESTORED) {
+		for (size_t i = 0; i < h->n_streams; i++)
+			h->streams[i].credit = 0;
+		h->frozen = false;
+		return true;
+	}
 	if (m->dev >= h->n_streams ||
 		(m->hdr.type != HOSTIO_OUTPUT && m->hdr.type != HOSTIO_CREDIT)) {
 		peer_violation(hub, m->dev >= h->n_streams ? "a stream that does not exist"
@@ -263,7 +269,38 @@ static void on_retry(evutil_socket_t fd, short what, void *opaque)
 		kick_all(&hub->hostlink);
 }
 
+/* Characters that could not be sent yet were on that credit. */
+static void drop_pending_characters(struct hostlink *h)
+{
+	struct hostlink_pending **at = &h->pending, *p;
+
+	while ((p = *at)) {
+		if (p->msg.hdr.type != HOSTIO_INPUT || p->msg.event != SEQ_EV_CHAR) {
+			at = &p->next;
+			continue;
+		}
+		*at = p->next;
+		free(p);
+	}
+	h->pending_end = at;
+}
+
+void hostlink_freeze(struct hub *hub, bool freeze)
+{
+	hub->hostlink.frozen = freeze;
+	if (freeze)
+		drop_pending_characters(&hub->hostlink);
+}
+
 /* ---- set-up and end ---- */
+
+static bool monitor_only(const struct options *o, size_t chardev)
+{
+	for (size_t i = 0; i < o->n_monitors; i++)
+		if (o->monitors[i].chardev == (int)chardev && !o->chardevs[chardev].mux)
+			return true;
+	return false;
+}
 
 /* A back end for each spec. When replaying, one that cannot be opened is replaced by none. */
 static int open_chardevs(struct hub *hub, struct error *err)
@@ -273,12 +310,14 @@ static int open_chardevs(struct hub *hub, struct error *err)
 	bool replaying = o->rr == RR_DO_REPLAY;
 
 	for (size_t i = 0; i < o->n_chardevs; i++) {
-		struct chardev *c = chardev_new(&o->chardevs[i], hub->base, replaying);
+		/* A monitor is heard in a replay, too. */
+		bool deaf = replaying && !monitor_only(o, i);
+		struct chardev *c = chardev_new(&o->chardevs[i], hub->base, deaf);
 		int r;
 
 		h->chardevs[h->n_chardevs++] = c;
 		r = chardev_open(c, err);
-		if (r < 0 && !replaying)
+		if (r < 0 && !deaf)
 			return r;
 		if (r < 0)
 			log_warn("%s; the replay goes on without it", err->msg);
@@ -320,6 +359,32 @@ static int join_stream(struct hub *hub, const struct device_spec *d, struct erro
 		return error_set(err, ENOSPC, "character back end '%s': more than %d users",
 			s->chr->spec->id, MUX_USERS);
 	return 0;
+}
+
+static int join_monitor(struct hub *hub, size_t chardev, struct error *err)
+{
+	struct hostlink *h = &hub->hostlink;
+	struct hmp *m = hmp_new(hub, h->chardevs[chardev], h->muxes[chardev]);
+
+	if (!m)
+		return error_set(err, ENOSPC, "character back end '%s': more than %d users",
+			h->chardevs[chardev]->spec->id, MUX_USERS);
+	h->monitors[h->n_monitors++] = m;
+	return 0;
+}
+
+/* Those of -monitor, and of mon:... */
+static int join_monitors(struct hub *hub, struct error *err)
+{
+	const struct options *o = &hub->opt;
+	int r = 0;
+
+	for (size_t i = 0; i < o->n_monitors && !r; i++)
+		r = join_monitor(hub, (size_t)o->monitors[i].chardev, err);
+	for (size_t i = 0; i < o->n_chardevs && !r; i++)
+		if (o->chardevs[i].monitor)
+			r = join_monitor(hub, i, err);
+	return r;
 }
 
 static void open_muxes(struct hostlink *h)
@@ -367,6 +432,8 @@ int hostlink_open(struct hub *hub, struct error *err)
 	for (size_t i = 0; i < o->n_devices && !r; i++)
 		if (o->devices[i].stream >= 0)
 			r = join_stream(hub, &o->devices[i], err);
+	if (!r)
+		r = join_monitors(hub, err);
 	if (r < 0)
 		return r;
 	open_muxes(h);
@@ -417,6 +484,8 @@ void hostlink_close(struct hub *hub)
 		chardev_free(h->chardevs[i]);
 		free(h->muxes[i]);
 	}
+	while (h->n_monitors > 0)
+		hmp_free(h->monitors[--h->n_monitors]);
 	h->n_chardevs = h->n_streams = 0;
 	if (h->bell_ev) {
 		event_free(h->bell_ev);

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "chardev.h"
+#include "hmp.h"
 #include "mux.h"
 #include "ring.h"
 
@@ -35,6 +36,9 @@ struct hostlink {
 	struct chardev *chardevs[CHARDEVS_MAX];
 	struct mux *muxes[CHARDEVS_MAX];
 	size_t n_chardevs;
+	struct hmp *monitors[MONITORS_MAX + CHARDEVS_MAX];
+	size_t n_monitors;
+	bool frozen; /* a snapshot is being loaded: no credit holds */
 	/* Inputs that found the ring full, in order. */
 	struct hostlink_pending *pending, **pending_end;
 	uint64_t n_in, n_out;
@@ -59,5 +63,12 @@ bool hostlink_flushed(struct hub *hub);
 /* Bytes that are still queued; for messages. */
 size_t hostlink_unsent(const struct hub *hub);
 void hostlink_close(struct hub *hub);
+
+/*
+ * While a snapshot is loaded, characters from outside wait: credit that was granted is not any
+ * more. What the restored machine grants comes after replaylog's HOSTIO_RESTORED, which ends this,
+ * too.
+ */
+void hostlink_freeze(struct hub *hub, bool freeze);
 
 #endif

@@ -14,6 +14,8 @@
  *	disks.c			files of disk images
  *	monitor_block.c		QMP's commands about them
  *	display.c		the process that shows the picture, and what a user types there
+ *	snapshot.c		snapshots: who is asked for what, in which order
+ *	hmp.c, hmp_commands.c	the human monitor
  *	screendump.c		the picture as a file
  *	stats.c			--stats
  */
@@ -34,6 +36,7 @@
 #include "rundir.h"
 #include "segments.h"
 #include "shm.h"
+#include "snapshot.h"
 
 /* What to do about the end of the run. */
 enum end_by { END_BY_SIGNAL, END_BY_QMP, END_BY_UI };
@@ -57,6 +60,8 @@ struct life {
 	bool thaw; /* paused, but an end was asked for: run as soon as the input is queued */
 	int64_t thaw_deadline_ns;
 	bool killed; /* leftovers have been killed */
+	bool held; /* a snapshot is being worked on: the vCPU does not run, whatever run_state says
+		    */
 	bool normal; /* leaving because the run ended, not because something broke */
 	struct event *timer;
 	int64_t start_ns, flush_ns, leave_ns;
@@ -100,6 +105,7 @@ struct hub {
 	bool qmp_waiting;  /* -qmp wait=on, and no client yet */
 	char qmp_name[160];
 	struct display display;
+	struct snapshots snapshots;
 	struct disks disks;
 };
 
@@ -135,6 +141,10 @@ void watch_close(struct hub *hub);
 void monitor_request(struct hub *hub, const Dejavm__MonitorRequest *req);
 /* Tells QMP clients. data: JSON object or "". */
 void monitor_event(struct hub *hub, const char *name, const char *data);
+
+/* Runs a command of QMP for the human monitor. NULL, or the text of the error. */
+struct json_object;
+const char *monitor_run(struct hub *hub, const char *command, struct json_object *args);
 
 /* Why an input that changes the machine cannot be given now, or NULL. */
 const char *monitor_no_input(const struct hub *hub);
@@ -188,6 +198,12 @@ int screendump(struct hub *hub, const char *path, enum screendump_format format,
  */
 bool life_hold(struct hub *hub, int ms);
 void life_release(struct hub *hub);
+/*
+ * For a snapshot: the vCPU stops, and stays so, whatever stop and cont do, until life_thaw(). To be
+ * sure that it stands, ask it.
+ */
+void life_freeze(struct hub *hub);
+void life_thaw(struct hub *hub);
 
 /* ---- stats.c ---- */
 

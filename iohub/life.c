@@ -44,6 +44,8 @@
 static void set_run_state(struct hub *hub, enum run_state s)
 {
 	hub->life.run_state = s;
+	if (s == RUN_RUNNING && hub->life.held)
+		s = RUN_PAUSED;
 	atomic_store_release(&hub->machine->run_state, (uint32_t)s);
 	syscall(SYS_futex, &hub->machine->run_state, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
 }
@@ -78,6 +80,8 @@ void life_try_start(struct hub *hub)
 
 	if (hub->life.phase != LIFE_SETUP || !processes_ready(hub) || hub->qmp_waiting ||
 		hostlink_waiting(hub))
+		return;
+	if (!snapshot_at_start(hub))
 		return;
 	event_del(hub->life.timer);
 	hub->life.phase = LIFE_LIVE;
@@ -144,6 +148,19 @@ void life_release(struct hub *hub)
 {
 	if (hub->life.phase == LIFE_LIVE && hub->life.run_state == RUN_RUNNING)
 		set_run_state(hub, RUN_RUNNING);
+}
+
+void life_freeze(struct hub *hub)
+{
+	hub->life.held = true;
+	if (hub->life.run_state == RUN_RUNNING)
+		atomic_store_release(&hub->machine->run_state, RUN_PAUSED);
+}
+
+void life_thaw(struct hub *hub)
+{
+	hub->life.held = false;
+	set_run_state(hub, hub->life.run_state);
 }
 
 /* ---- the end ---- */
@@ -331,6 +348,8 @@ void life_on_death(struct hub *hub, struct process *p, pid_t pid, const char *ho
 	const char *words = p->fatal_text;
 
 	if (l->phase == LIFE_LEAVING)
+		return;
+	if (snapshot_on_death(p, how))
 		return;
 	if (l->phase == LIFE_CLOSING) {
 		if (p->role->index == PROC_REPLAYLOG)

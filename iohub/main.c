@@ -132,7 +132,8 @@ static int setup(struct error *err)
 	/* Everything that can be wrong with files is found before anything starts. */
 	if ((r = config_build(&hub.config, &hub.opt, &hub.shm, err)) ||
 		(r = rundir_open(&hub.rundir, hub.opt.run_dir, err)) || (r = make_segments(err)) ||
-		(r = open_qmp(err)) || (r = display_open(&hub, err)) || (r = disks_open(&hub, err)))
+		(r = open_qmp(err)) || (r = display_open(&hub, err)) ||
+		(r = snapshots_open(&hub, err)) || (r = disks_open(&hub, err)))
 		return r;
 	life_init(&hub);
 	introductions_open(&hub);
@@ -151,6 +152,7 @@ static void cleanup(void)
 	if (hub.opt.qmp && hub.opt.qmp_spec.path && hub.qmp_name[0])
 		unlink(hub.opt.qmp_spec.path);
 	display_close(&hub);
+	snapshots_close(&hub);
 	disks_close(&hub);
 	watch_close(&hub);
 	rundir_close(&hub.rundir);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What qmpd forwards: commands that concern the run. Words and order of events are QEMU's. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <json.h>
@@ -149,12 +150,67 @@ static void after(struct hub *hub, const char *command, const char *error)
 		monitor_event(hub, "POWERDOWN", "");
 }
 
+const char *monitor_run(struct hub *hub, const char *command, struct json_object *args)
+{
+	static char value[MONITOR_VALUE_MAX];
+	const char *error = "The hub does not know this command";
+
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
+		if (!strcmp(commands[i].name, command))
+			error = commands[i].run(hub, args, value, sizeof(value));
+	after(hub, command, error);
+	return error;
+}
+
+/* ---- human-monitor-command: answered when the command is done ---- */
+
+struct human {
+	struct hub *hub;
+	uint64_t id;
+};
+
+static void on_human_done(void *opaque, const char *text)
+{
+	struct human *h = opaque;
+	struct json_object *o = json_object_new_string(text);
+
+	reply(h->hub, h->id, NULL, json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN));
+	json_object_put(o);
+	free(h);
+}
+
+static void human_command(struct hub *hub, uint64_t id, struct json_object *args)
+{
+	struct json_object *line = NULL;
+	struct human *h;
+
+	if (!json_object_is_type(args, json_type_object) ||
+		!json_object_object_get_ex(args, "command-line", &line)) {
+		reply(hub, id, "Parameter 'command-line' is missing", NULL);
+		return;
+	}
+	if (!json_object_is_type(line, json_type_string) ||
+		json_object_get_string_len(line) >= HMP_LINE_MAX) {
+		reply(hub, id, "Invalid parameter type for 'command-line', expected: string", NULL);
+		return;
+	}
+	h = malloc(sizeof(*h));
+	must(h);
+	*h = (struct human){ hub, id };
+	hmp_run(hub, json_object_get_string(line), on_human_done, h);
+}
+
 void monitor_request(struct hub *hub, const Dejavm__MonitorRequest *req)
 {
 	const char *error = "The hub does not know this command";
 	static char value[MONITOR_VALUE_MAX];
 	struct json_object *args = *req->arguments ? json_tokener_parse(req->arguments) : NULL;
 
+	if (!strcmp(req->command, "human-monitor-command")) {
+		human_command(hub, req->id, args);
+		json_object_put(args);
+		return;
+	}
 	strcpy(value, "{}");
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
 		if (strcmp(commands[i].name, req->command))

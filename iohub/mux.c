@@ -44,6 +44,8 @@ static void switch_focus(struct mux *m)
 	m->focus = (m->focus + 1) % m->n_users;
 	snprintf(text, sizeof(text), "\r\nInput now goes to %s.\r\n", m->users[m->focus].name);
 	say(m, text);
+	if (m->users[m->focus].focus)
+		m->users[m->focus].focus(m->users[m->focus].opaque);
 }
 
 static void put(struct mux *m, uint8_t byte)
@@ -51,7 +53,7 @@ static void put(struct mux *m, uint8_t byte)
 	struct mux_user *u = &m->users[m->focus];
 
 	/* mux_room() allowed for as many bytes as came. */
-	if (!m->discard && u->len < MUX_BUFFER)
+	if ((!m->discard || u->always) && u->len < MUX_BUFFER)
 		u->buf[u->len++] = byte;
 }
 
@@ -104,9 +106,9 @@ size_t mux_room(void *opaque)
 	must(m->n_users > 0);
 	/* A key may change the focus in the middle of what is read: it must fit whoever has it. */
 	for (int i = 0; i < m->n_users; i++)
-		if (MUX_BUFFER - m->users[i].len < most)
+		if ((!m->discard || m->users[i].always) && MUX_BUFFER - m->users[i].len < most)
 			most = MUX_BUFFER - m->users[i].len;
-	return m->discard ? MUX_BUFFER : most;
+	return most;
 }
 
 void mux_flush(struct mux *m)

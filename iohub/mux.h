@@ -22,6 +22,8 @@ struct mux_user {
 	size_t (*room)(void *opaque);
 	void (*input)(void *opaque, const uint8_t *data, size_t len);
 	void (*send_break)(void *opaque);
+	void (*focus)(void *opaque); /* input comes here from now on; may be NULL */
+	bool always;		     /* input is for it in a replay, too */
 	void *opaque;
 	/* private: what it has not taken yet */
 	uint8_t buf[MUX_BUFFER];

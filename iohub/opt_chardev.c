@@ -293,7 +293,7 @@ int chardev_spec_parse_short(struct chardev_spec *ret, const char *origin, const
 		return r;
 	}
 	if (mux) {
-		s.mux = true;
+		s.mux = s.monitor = true;
 		s.signal = false;
 	}
 	*ret = s;
@@ -343,11 +343,17 @@ int option_serial(struct options *o, const char *name, const char *arg, struct e
 
 int option_monitor(struct options *o, const char *name, const char *arg, struct error *err)
 {
-	static const char *const choices[] = { "none", "null", NULL };
+	int r;
 
-	if (strcmp(arg, "none") && strcmp(arg, "null"))
-		return option_no_such(err, name, "human monitor", arg, choices);
-	return 0;
+	if (!strcmp(arg, "none") || !strcmp(arg, "null"))
+		return 0;
+	if (o->n_monitors == MONITORS_MAX)
+		return error_set(
+			err, EINVAL, "%s %s: more than %d monitors", name, arg, MONITORS_MAX);
+	r = option_set_string(&o->monitors[o->n_monitors].text, arg, err);
+	if (!r)
+		o->n_monitors++;
+	return r;
 }
 
 int option_qmp(struct options *o, const char *name, const char *arg, struct error *err)

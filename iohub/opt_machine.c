@@ -323,6 +323,9 @@ static int icount_rr(struct options *o, struct opts *opts, struct error *err)
 		o->rr = !strcmp(rr, "record") ? RR_DO_RECORD : RR_DO_REPLAY;
 	if (file && (r = option_set_string(&o->rr_file, file, err)))
 		return r;
+	if (opts_get(opts, "rrsnapshot") &&
+		(r = option_set_string(&o->rr_snapshot, opts_get(opts, "rrsnapshot"), err)))
+		return r;
 	if ((r = get_choice(opts, "rrmarks", "input", "all", &o->rr_marks_all, err)) ||
 		(r = get_choice(opts, "rrformat", "chunks", "raw", &o->rr_raw, err)) ||
 		(r = get_choice(opts, "replay-speed", "max", "realtime", &o->replay_realtime, err)))
@@ -339,7 +342,7 @@ static int icount_rr(struct options *o, struct opts *opts, struct error *err)
 int option_icount(struct options *o, const char *name, const char *arg, struct error *err)
 {
 	static const char *const known[] = { "shift", "sleep", "rr", "rrfile", "rrmarks",
-		"rrdigest", "rrformat", "replay-speed", NULL };
+		"rrdigest", "rrformat", "rrsnapshot", "replay-speed", NULL };
 	struct opts opts;
 	int r = opts_parse(&opts, name, arg, "shift", err);
 

@@ -34,35 +34,34 @@ static int find_chardev(
 	return option_no_such(err, user, "-chardev with id", id, names);
 }
 
-/* Finds or makes the back end that device d's text names. */
-static int attach(struct options *o, struct device_spec *d, const char *origin, struct error *err)
+/* Finds or makes the back end that text names, for a user of this name. */
+static int attach(struct options *o, const char *text, const char *user, int *ret_chardev,
+	const char *origin, struct error *err)
 {
-	const char *text = d->chardev_text;
 	struct chardev_spec *s;
 	int r;
 
 	if (!strncmp(text, "chardev:", 8)) {
-		r = find_chardev(o, origin, text + 8, &d->chardev, err);
+		r = find_chardev(o, origin, text + 8, ret_chardev, err);
 		if (r)
 			return r;
 	} else {
 		if (o->n_chardevs == CHARDEVS_MAX)
 			return error_set(err, EINVAL, "%s: more than %d character back ends",
 				origin, CHARDEVS_MAX);
-		r = chardev_spec_parse_short(
-			&o->chardevs[o->n_chardevs], origin, text, d->stream_name, err);
+		r = chardev_spec_parse_short(&o->chardevs[o->n_chardevs], origin, text, user, err);
 		if (r)
 			return r;
-		d->chardev = (int)o->n_chardevs++;
+		*ret_chardev = (int)o->n_chardevs++;
 	}
-	s = &o->chardevs[d->chardev];
+	s = &o->chardevs[*ret_chardev];
 	if (s->n_users && !s->mux)
 		return error_set(err, EINVAL,
 			"%s: the character back end '%s' is used by %s already; with mux=on it can "
 			"have several users",
 			origin, s->id, s->user);
 	if (!s->n_users++)
-		snprintf(s->user, sizeof(s->user), "%s", d->stream_name);
+		snprintf(s->user, sizeof(s->user), "%s", user);
 	return 0;
 }
 
@@ -222,7 +221,16 @@ static int attach_all(struct options *o, struct error *err)
 		if (!(d->type->flags & DEVICE_CHARDEV))
 			continue;
 		snprintf(origin, sizeof(origin), "%s (%s)", d->stream_name, d->type->driver);
-		r = attach(o, d, origin, err);
+		r = attach(o, d->chardev_text, d->stream_name, &d->chardev, origin, err);
+		if (r)
+			return r;
+	}
+	for (size_t i = 0; i < o->n_monitors; i++) {
+		char name[32];
+		int r;
+
+		snprintf(name, sizeof(name), i ? "monitor%zu" : "monitor", i);
+		r = attach(o, o->monitors[i].text, name, &o->monitors[i].chardev, "-monitor", err);
 		if (r)
 			return r;
 	}
@@ -253,6 +261,18 @@ static int check_together(struct options *o, struct error *err)
 			"-rtc base=localtime cannot be recorded or replayed, because it depends on "
 			"the host's time zone; use "
 			"base=utc or a date");
+	if (o->rr == RR_OFF && o->rr_snapshot)
+		return error_set(err, EINVAL,
+			"-icount rrsnapshot=%s: rr=record or rr=replay is missing", o->rr_snapshot);
+	if (o->rr == RR_DO_RECORD && o->loadvm)
+		return error_set(err, EINVAL,
+			"-loadvm %s: a recording begins with the machine's first instruction; "
+			"-icount rrsnapshot=NAME makes a snapshot there",
+			o->loadvm);
+	if (o->loadvm && o->rr_snapshot && strcmp(o->loadvm, o->rr_snapshot))
+		return error_set(err, EINVAL,
+			"-loadvm %s and -icount rrsnapshot=%s: a replay starts in one place",
+			o->loadvm, o->rr_snapshot);
 	if (!o->kernel && o->initrd)
 		return error_set(err, EINVAL, "-initrd %s needs -kernel", o->initrd);
 	if (!o->kernel && o->append)

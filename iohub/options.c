@@ -201,12 +201,14 @@ void options_done(struct options *o)
 {
 	char **strings[] = { &o->kernel, &o->initrd, &o->append, &o->bios, &o->rr_file, &o->name,
 		&o->log_file, &o->stats_file, &o->run_dir, &o->debug_items, &o->boot_order,
-		&o->boot_once };
+		&o->boot_once, &o->snapshots, &o->loadvm, &o->rr_snapshot };
 
 	for (size_t i = 0; i < sizeof(strings) / sizeof(strings[0]); i++)
 		free(*strings[i]);
 	for (size_t i = 0; i < o->n_serial; i++)
 		free(o->serial_text[i]);
+	for (size_t i = 0; i < o->n_monitors; i++)
+		free(o->monitors[i].text);
 	for (size_t i = 0; i < o->n_chardevs; i++)
 		chardev_spec_done(&o->chardevs[i]);
 	for (size_t i = 0; i < o->n_devices; i++)

@@ -21,6 +21,7 @@
 #include "segments.h"
 
 #define SERIAL_PORTS_MAX  4
+#define MONITORS_MAX	  4
 #define CHARDEVS_MAX	  32
 #define DEVICES_MAX	  32
 #define DEVICE_PROPS_MAX  8
@@ -47,6 +48,7 @@ struct chardev_spec {
 	char *host, *port; /* tcp socket; host may be "" (any) */
 	bool server, wait; /* socket */
 	bool mux;	   /* Ctrl-A keys; may have several users */
+	bool monitor;	   /* mon:...: one of them is a human monitor */
 	bool signal;	   /* stdio: Ctrl-C makes a signal */
 	bool append;	   /* file */
 	bool nodelay;	   /* tcp */
@@ -196,6 +198,13 @@ struct options {
 	struct chardev_spec vnc_spec; /* DISPLAY_VNC */
 	bool vnc_password;
 	/* management */
+	struct {
+		char *text;  /* -monitor's DEV */
+		int chardev; /* index in chardevs */
+	} monitors[MONITORS_MAX];
+	size_t n_monitors;
+	char *snapshots; /* file of a machine without disks; NULL: none, or beside the log */
+	char *loadvm, *rr_snapshot;
 	bool qmp;
 	struct chardev_spec qmp_spec;
 	char *name, *log_file, *stats_file, *run_dir;

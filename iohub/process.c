@@ -232,6 +232,7 @@ static void on_ready(struct process *p)
 	log_info("process %s (pid %d) is ready", p->role->name, (int)p->pid);
 	if (p->role->index == PROC_DISPLAY)
 		display_on_ready(p->hub);
+	snapshot_on_ready(p);
 	life_try_start(p->hub);
 }
 
@@ -285,6 +286,8 @@ static void dispatch(struct process *p, const Dejavm__Control *c)
 		else
 			violation(p, "DrivesOpened is blkproxy's to say");
 		break;
+	case DEJAVM__CONTROL__MSG_STATE_REPLY: snapshot_on_state_reply(p, c->state_reply); break;
+	case DEJAVM__CONTROL__MSG_SNAPSHOT_REPLY: snapshot_on_reply(p, c->snapshot_reply); break;
 	default: violation(p, "an unexpected message"); break;
 	}
 }
@@ -495,6 +498,7 @@ bool process_restart(struct process *p)
 static bool role_wanted(const struct hub *hub, int index)
 {
 	switch (index) {
+	case PROC_SNAPSTORE: return false; /* snapshot.c starts it when it is needed */
 	case PROC_QMPD: return hub->opt.qmp;
 	case PROC_DISPLAY: return hub->opt.display > DISPLAY_NONE;
 	case PROC_BLKPROXY: return hub->opt.n_drives > 0;
@@ -527,7 +531,7 @@ int processes_start(struct hub *hub, struct error *err)
 		int r;
 
 		if (!role_wanted(hub, roles[i].index)) {
-			if (wrap)
+			if (wrap && roles[i].index != PROC_SNAPSTORE)
 				return error_set(err, EINVAL,
 					"--wrap %s=%s: this run has no process %s", roles[i].name,
 					wrap, roles[i].name);
@@ -558,6 +562,19 @@ int processes_start_rest(struct hub *hub, struct error *err)
 			r = start_now(p, err);
 	}
 	return r;
+}
+
+int process_add(struct process *p, struct error *err)
+{
+	const char *wrap = p->hub->opt.wrap[p->role->index];
+
+	p->wanted = true;
+	p->by_hand = wrap && !strcmp(wrap, "none");
+	p->wrap = p->by_hand ? NULL : wrap;
+	if (!p->eof_ev)
+		p->eof_ev = evtimer_new(p->hub->base, on_eof_grace, p);
+	must(p->eof_ev);
+	return start(p, err);
 }
 
 void process_start_late(struct process *p)

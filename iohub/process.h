@@ -77,6 +77,8 @@ void processes_init(struct hub *hub);
 int processes_start(struct hub *hub, struct error *err);
 /* Starts all that were left out for blkproxy. 0 or -errno with *err. */
 int processes_start_rest(struct hub *hub, struct error *err);
+/* Starts one that is not part of every run. 0 or -errno with *err. */
+int process_add(struct process *p, struct error *err);
 /* Starts one that processes_start() left out: qmpd, once its first client is there. */
 void process_start_late(struct process *p);
 /* Whether all that this run wants have said Ready. */

@@ -19,8 +19,10 @@
 			 */                                                                       \
 	X(HOSTIO_PAUSE) /* value: 1 freeze virtual time while halted, 0 thaw */                   \
 	/* replaylog -> hub */                                                                    \
-	X(HOSTIO_OUTPUT) /* dev: stream; data */                                                  \
-	X(HOSTIO_CREDIT) /* dev: stream; value: bytes of input that may be sent in addition */
+	X(HOSTIO_OUTPUT)   /* dev: stream; data */                                                \
+	X(HOSTIO_CREDIT)   /* dev: stream; value: bytes of input that may be sent in addition */  \
+	X(HOSTIO_RESTORED) /* a snapshot was loaded: no credit holds; what comes next is the      \
+			      restored machine's */
 
 enum hostio_message {
 #define X(n) n,

@@ -66,6 +66,13 @@
 	X("replaylog", ftruncate, "a log that is recorded over a longer file")             \
 	X("replaylog", fsync, "the log is whole on disk before we say Finished")           \
 	X("replaylog", fdatasync, "the same")                                              \
+	/* snapshots */                                                                    \
+	X("snapstore", pwrite64, "the image")                                              \
+	X("snapstore", fallocate, "the image, and guest RAM that becomes zero")            \
+	X("snapstore", ftruncate, "the image")                                             \
+	X("snapstore", fsync, "the image")                                                 \
+	X("snapstore", fdatasync, "the image")                                             \
+	X("snapstore", dup, "opening the image again")                                     \
 	/* disk images */                                                                  \
 	X("blkproxy", pwrite64, "data and tables")                                         \
 	X("blkproxy", fdatasync, "a guest's flush")                                        \
@@ -197,7 +204,7 @@ static int build_filter(scmp_filter_ctx ctx, const char *role)
 		r = add_argument_rules(ctx);
 	if (r == 0 && strcmp(role, "display") == 0)
 		r = add_terminal_rules(ctx);
-	if (r == 0 && strcmp(role, "blkproxy") == 0)
+	if (r == 0 && (strcmp(role, "blkproxy") == 0 || strcmp(role, "snapstore") == 0))
 		r = add_image_rules(ctx);
 	/* The control thread runs already. */
 	if (r == 0)

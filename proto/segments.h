@@ -30,6 +30,9 @@
  *   chan-blk-devices, chan-blk-blkproxy        the devices(A)/blkproxy(B) channel
  *   chan-blkseq-blkproxy, chan-blkseq-replaylog   the blkproxy(A)/replaylog(B) channel
  *   bell-blkproxy    an eventfd
+ *   state-vcpu, state-devices, state-replaylog   a process's state on its way into a snapshot or
+ * out of it (proto/stateport.h): its own and whoever keeps snapshots rw snapfile         snapstore
+ * the file of snapshots of a machine without disks
  */
 #ifndef DEJAVM_SEGMENTS_H
 #define DEJAVM_SEGMENTS_H
@@ -58,6 +61,7 @@ enum proc_index {
 	PROC_BLKPROXY,
 	PROC_NETPROXY,
 	PROC_DISPLAY,
+	PROC_SNAPSTORE,
 	PROC_COUNT
 };
 

@@ -16,19 +16,20 @@
 #define SEQ_NEVER     UINT64_MAX
 #define SEQ_CHAR_MAX  4096 /* bytes of one CHAR_READ event or one output record */
 
-#define SEQ_MESSAGES(X)                                                                        \
-	/* devices -> replaylog */                                                             \
-	X(SEQ_INIT)	/* first: icount 0. DONE.next_icount */                                \
-	X(SEQ_TAKE)	/* at a checkpoint: what is queued? data: u32 mark[CPU_MARK_COUNT] */  \
-	X(SEQ_HALT)	/* halted: wait for the deadline or an input. data: mark */            \
-	X(SEQ_CLOCK)	/* arg: enum seq_clock. DONE.value */                                  \
-	X(SEQ_DIGEST)	/* data: digest items (proto/digest.h) */                              \
-	X(SEQ_SHUTDOWN) /* arg: enum shutdown_cause; after the final SEQ_DIGEST */             \
-	X(SEQ_OUTPUT)	/* arg: stream; data: bytes that the guest sent. No answer */          \
-	X(SEQ_CREDIT)	/* arg: stream; value: bytes of input that may be sent in addition. No \
-			   answer */                                                           \
-	/* replaylog -> devices */                                                             \
-	X(SEQ_EVENT) /* arg: enum seq_event */                                                 \
+#define SEQ_MESSAGES(X)                                                                          \
+	/* devices -> replaylog */                                                               \
+	X(SEQ_INIT)	/* first: icount 0. DONE.next_icount */                                  \
+	X(SEQ_TAKE)	/* at a checkpoint: what is queued? data: u32 mark[CPU_MARK_COUNT] */    \
+	X(SEQ_HALT)	/* halted: wait for the deadline or an input. data: mark */              \
+	X(SEQ_CLOCK)	/* arg: enum seq_clock. DONE.value */                                    \
+	X(SEQ_DIGEST)	/* data: digest items (proto/digest.h) */                                \
+	X(SEQ_SHUTDOWN) /* arg: enum shutdown_cause; after the final SEQ_DIGEST */               \
+	X(SEQ_RESUME)	/* a snapshot was loaded: icount and now_ns are its. DONE.next_icount */ \
+	X(SEQ_OUTPUT)	/* arg: stream; data: bytes that the guest sent. No answer */            \
+	X(SEQ_CREDIT)	/* arg: stream; value: bytes of input that may be sent in addition. No   \
+			   answer */                                                             \
+	/* replaylog -> devices */                                                               \
+	X(SEQ_EVENT) /* arg: enum seq_event */                                                   \
 	X(SEQ_DONE)
 
 enum seq_message {

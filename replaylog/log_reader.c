@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include "hash.h"
 
 #define PLAIN_BUF_LEN (2 * LOG_EVENT_MAX)
 _Static_assert(PLAIN_BUF_LEN <= LOG_CHUNK_RAW_MAX, "one buffer serves both encodings");
@@ -326,6 +327,7 @@ int log_reader_next(struct log_reader *r, struct log_event *ev, struct error *er
 	ev->number = r->events++;
 	ev->icount = r->icount;
 	ev->offset = r->raw_off + r->raw_pos;
+	r->hash = hash64(r->hash, r->raw + r->raw_pos, (size_t)n);
 	r->raw_pos += (size_t)n;
 	r->ended = ev->id == LOG_END;
 	if (r->encoding == LOG_PLAIN)

@@ -42,6 +42,7 @@ struct log_reader {
 	enum log_encoding encoding;
 	/* progress */
 	uint64_t events, icount; /* read so far */
+	uint64_t hash;		 /* of the events so far, as encoded */
 	uint64_t file_pos;	 /* bytes taken from the source */
 	uint64_t n_chunks;
 	uint64_t whole_len; /* bytes of the file up to the end of the last whole chunk (plain:

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include "hash.h"
 #include "log.h"
 
 static int write_out(struct log_writer *w, const uint8_t *p, size_t n)
@@ -103,6 +104,7 @@ static int append(struct log_writer *w, const struct log_event *ev)
 	}
 	if (n < 0)
 		return w->failed = n;
+	w->hash = hash64(w->hash, w->bank->data + w->len, (size_t)n);
 	w->len += (size_t)n;
 	w->events++;
 	return 0;

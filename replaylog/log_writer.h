@@ -20,6 +20,7 @@ struct log_writer {
 	size_t len;	 /* bytes in the bank, published or not */
 	uint64_t icount; /* of the last event */
 	uint64_t events;
+	uint64_t hash; /* of the events so far, as encoded */
 	uint64_t file_len;
 	uint8_t *disk;
 	int failed; /* -errno of the first failure; nothing is written after it */

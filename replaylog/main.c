@@ -3,6 +3,7 @@
  * dejavm-replaylog: the process that orders the inputs of a run, keeps them in the log, or takes
  * them from there. Set-up, the sequencer's loop (sequencer.c), and the last message to the hub.
  */
+#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,7 @@
 #include "log.h"
 #include "proc.h"
 #include "sequencer.h"
+#include "stateport.h"
 
 #define HUB_DEATH_GRACE_S 5 /* to write the log's end when the hub has died */
 
@@ -21,6 +23,7 @@ struct replaylog {
 	struct proc proc;
 	struct chan seq, host, blk;
 	struct sequencer s;
+	struct state_port port;
 	struct config_item *config;
 	/* What the control thread and the main thread tell each other. */
 	pthread_mutex_t lock;
@@ -40,14 +43,73 @@ static void tell(bool *what)
 	pthread_mutex_unlock(&me.lock);
 }
 
+/* ---- snapshots, on the sequencer's thread ---- */
+
+static void serve_save(const struct state_rq *rq)
+{
+	Dejavm__ReplaylogState *m = malloc(sizeof(*m));
+	struct error err = ERROR_INIT;
+
+	if (!m) {
+		state_port_fail(&me.port, rq, "replaylog: no memory for its state");
+		return;
+	}
+	dejavm__replaylog_state__init(m);
+	if (sequencer_save(&me.s, rq->name, rq->icount, m, &err) < 0)
+		state_port_fail(&me.port, rq, err.msg);
+	else
+		state_port_done(&me.port, rq, &m->base, me.s.icount, me.s.now_ns);
+	dejavm__replaylog_state__free_unpacked(m, NULL);
+}
+
+static void serve_load(const struct state_rq *rq)
+{
+	struct error err = ERROR_INIT;
+	ProtobufCMessage *m =
+		state_port_message(&me.port, rq, &dejavm__replaylog_state__descriptor, &err);
+
+	if (!m || sequencer_check(&me.s, (Dejavm__ReplaylogState *)m, &err) < 0) {
+		state_port_fail(&me.port, rq, err.msg);
+	} else {
+		if (rq->op == DEJAVM__STATE_OP__STATE_LOAD)
+			sequencer_load(&me.s, (Dejavm__ReplaylogState *)m);
+		state_port_done(&me.port, rq, NULL, me.s.icount, me.s.now_ns);
+	}
+	if (m)
+		protobuf_c_message_free_unpacked(m, NULL);
+}
+
+static void serve_state(void *opaque)
+{
+	struct state_rq rq;
+
+	if (!state_port_take(&me.port, &rq))
+		return;
+	switch (rq.op) {
+	case DEJAVM__STATE_OP__STATE_SAVE: serve_save(&rq); return;
+	case DEJAVM__STATE_OP__STATE_CHECK:
+	case DEJAVM__STATE_OP__STATE_LOAD: serve_load(&rq); return;
+	case DEJAVM__STATE_OP__STATE_HOLD: sequencer_hold(&me.s); break;
+	default: sequencer_release(&me.s); break;
+	}
+	state_port_done(&me.port, &rq, NULL, me.s.icount, me.s.now_ns);
+}
+
 /* ---- control thread ---- */
 
 static void on_control(void *opaque, const Dejavm__Control *msg)
 {
+	uint64_t one = 1;
+
 	switch (msg->msg_case) {
 	case DEJAVM__CONTROL__MSG_QUIT:
 		sequencer_stop(&me.s, STOP_QUIT, NULL);
 		tell(&me.quit);
+		break;
+	case DEJAVM__CONTROL__MSG_STATE_REQUEST:
+		state_port_post(&me.port, msg->state_request);
+		if (write(me.s.conf.wake_fd, &one, sizeof(one)) < 0)
+			log_debug("cannot wake the sequencer: %s", strerror(errno));
 		break;
 	case DEJAVM__CONTROL__MSG_ABANDON:
 		sequencer_stop(&me.s, STOP_ABANDON, msg->abandon->text);
@@ -141,6 +203,9 @@ static void set_up(struct proc *p)
 		proc_fatal(p, "the hub gave no machine page");
 	read_config(p, &c);
 	open_channels(p);
+	c.between = serve_state;
+	if (state_port_open(&me.port, p, &err) < 0)
+		proc_fatal(p, "%s", err.msg);
 	if (has_disks(p))
 		c.blk = &me.blk;
 	c.wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

@@ -25,6 +25,7 @@ struct expected {
 	size_t pos, len, cap;
 	uint64_t sent;	   /* bytes that the machine has sent */
 	uint64_t promised; /* bytes that it must have sent when main's event happens */
+	uint64_t skip;	   /* bytes that come first and were sent before a snapshot */
 };
 
 struct replay {
@@ -53,6 +54,22 @@ struct replay {
  * 0: sequencer_finish() has been called. */
 int replay_open(struct sequencer *s);
 void replay_close(struct sequencer *s);
+
+/* Opens all cursors, at the log's start. 0, or -1 and sequencer_finish() has been called. */
+int replay_open_cursors(struct sequencer *s);
+void replay_close_cursors(struct sequencer *s);
+/* Begins to read the log again; cursor_close() is needed in any case. */
+int cursor_open(struct cursor *c, int fd, struct error *err);
+/* The check that agreed last is what. */
+void agreed(struct sequencer *s, const char *what);
+/* Moves main to the next step, and counts the output that must have been sent by then. */
+void advance(struct sequencer *s);
+
+/* Snapshots (replay_state.c) */
+int replay_save(struct sequencer *s, const char *name, uint64_t icount, Dejavm__ReplaylogState *ret,
+	struct error *err);
+int replay_check(struct sequencer *s, const Dejavm__ReplaylogState *st, struct error *err);
+void replay_load(struct sequencer *s, const Dejavm__ReplaylogState *st);
 
 /* To the next event. False: there is none. */
 bool cursor_next(struct sequencer *s, struct cursor *c);

@@ -11,7 +11,7 @@
 
 #define BLK_TIMEOUT_NS INT64_C(10000000000)
 
-static int cursor_open(struct cursor *c, int fd, struct error *err)
+int cursor_open(struct cursor *c, int fd, struct error *err)
 {
 	memset(c, 0, sizeof(*c));
 	return log_reader_init(&c->reader, log_source_file(&c->src, fd), err);
@@ -229,19 +229,35 @@ static int compare_config(struct sequencer *s)
 	return -1;
 }
 
-int replay_open(struct sequencer *s)
+int replay_open_cursors(struct sequencer *s)
 {
 	struct replay *r = s->state;
 	struct cursor *const c[] = { &r->main, &r->scout, &r->out };
 	struct error err = ERROR_INIT;
 
-	if (look_through(s) < 0)
-		return -1;
 	for (; r->n_cursors < 3; r->n_cursors++)
 		if (cursor_open(c[r->n_cursors], s->conf.log_fd, &err) < 0) {
 			r->n_cursors++;
 			return unusable(s, "%s", err.msg);
 		}
+	return 0;
+}
+
+void replay_close_cursors(struct sequencer *s)
+{
+	struct replay *r = s->state;
+	struct cursor *const c[] = { &r->main, &r->scout, &r->out };
+
+	while (r->n_cursors > 0)
+		log_reader_done(&c[--r->n_cursors]->reader);
+}
+
+int replay_open(struct sequencer *s)
+{
+	struct replay *r = s->state;
+
+	if (look_through(s) < 0 || replay_open_cursors(s) < 0)
+		return -1;
 	if (!cursor_next(s, &r->main))
 		return unusable(s, "it has changed while it was read");
 	s->result.log_bytes = r->file_len;
@@ -253,10 +269,8 @@ int replay_open(struct sequencer *s)
 void replay_close(struct sequencer *s)
 {
 	struct replay *r = s->state;
-	struct cursor *const c[] = { &r->main, &r->scout, &r->out };
 
-	for (int i = 0; i < r->n_cursors; i++)
-		log_reader_done(&c[i]->reader);
+	replay_close_cursors(s);
 	for (int i = 0; i < REPLAY_STREAMS; i++)
 		free(r->stream[i].buf);
 }

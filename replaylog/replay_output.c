@@ -19,16 +19,19 @@ static size_t output_expect(struct sequencer *s, unsigned int stream, size_t wan
 	while (e->len - e->pos < want && cursor_next(s, &r->out)) {
 		const struct log_event *ev = &r->out.ev;
 		struct expected *x;
+		size_t skip;
 
 		if (ev->id != LOG_OUTPUT)
 			continue;
 		x = &r->stream[ev->dev];
+		skip = x->skip < ev->len ? (size_t)x->skip : ev->len;
+		x->skip -= skip;
 		if (x->pos > 0) {
 			memmove(x->buf, x->buf + x->pos, x->len - x->pos);
 			x->len -= x->pos;
 			x->pos = 0;
 		}
-		if (x->len + ev->len > x->cap) {
+		if (x->len + ev->len - skip > x->cap) {
 			size_t cap = (x->len + ev->len) * 2;
 			uint8_t *p = realloc(x->buf, cap);
 
@@ -40,8 +43,9 @@ static size_t output_expect(struct sequencer *s, unsigned int stream, size_t wan
 			x->buf = p;
 			x->cap = cap;
 		}
-		memcpy(x->buf + x->len, ev->data, ev->len);
-		x->len += ev->len;
+		if (ev->len > skip)
+			memcpy(x->buf + x->len, ev->data + skip, ev->len - skip);
+		x->len += ev->len - skip;
 	}
 	return e->len - e->pos;
 }

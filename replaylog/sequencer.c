@@ -156,6 +156,7 @@ void sequencer_done_reply(struct sequencer *s, uint64_t next_icount, uint64_t va
 {
 	struct seq_rep rep = { .hdr.type = SEQ_DONE, .next_icount = next_icount, .value = value };
 
+	s->next_told = next_icount;
 	if (s->halts_free && next_icount != SEQ_NEVER)
 		rep.a = SEQ_HALTS_FREE;
 	reply(s, &rep, NULL, 0);
@@ -199,8 +200,17 @@ void sequencer_halt_wait(
 	memcpy(s->halt.mark, mark, sizeof(s->halt.mark));
 	s->halt.start_ns = host_monotonic_ns();
 	s->halt.target_ns = target_ns;
-	if (!s->paused)
+	if (s->held) {
+		sequencer_hold(s);
+		return;
+	}
+	if (sequencer_halts_again(s, rq)) {
+		s->halt.start_ns -= s->again.slept_ns;
+		s->pace.known = false;
+	} else if (!s->paused) {
 		s->halt.start_ns -= pace_behind(s, rq->now_ns, s->halt.start_ns);
+	}
+	s->again.known = false;
 	/* A pause that came before the halt freezes it from its first moment. */
 	if (s->paused)
 		s->paused_since_ns = s->halt.start_ns;
@@ -399,6 +409,7 @@ static void serve(struct sequencer *s, const struct seq_req *rq, const uint8_t *
 		s->init_seen = true;
 		s->ops->init(s, rq);
 		break;
+	case SEQ_RESUME: s->ops->resume(s, rq); break;
 	case SEQ_TAKE: s->ops->take(s, rq, mark); break;
 	case SEQ_HALT: serve_halt(s, rq, mark); break;
 	case SEQ_CLOCK:
@@ -613,6 +624,23 @@ static bool poll_blk(struct sequencer *s)
 	return true;
 }
 
+/* ---- for snapshots ---- */
+
+void sequencer_drain(struct sequencer *s)
+{
+	while (!s->result.over && poll_hub(s))
+		;
+	while (!s->result.over && s->conf.blk && poll_blk(s))
+		;
+	while (!s->result.over && poll_devices(s))
+		;
+}
+
+void sequencer_tell_restored(struct sequencer *s)
+{
+	outgoing_put(s, HOSTIO_RESTORED, 0, 0, NULL, 0);
+}
+
 /* ---- the loop ---- */
 
 /* A queued request to end the run is heard even while the group is paused; everything else waits.
@@ -719,7 +747,11 @@ static bool stopped(struct sequencer *s)
 void sequencer_run(struct sequencer *s)
 {
 	while (!s->result.over && !stopped(s)) {
-		bool any = sequencer_poll(s);
+		bool any;
+
+		if (s->conf.between)
+			s->conf.between(s->conf.opaque);
+		any = sequencer_poll(s);
 		int64_t mono = host_monotonic_ns(), tick;
 
 		if (s->result.over)

@@ -21,6 +21,7 @@
 #include "ring.h"
 #include "segments.h"
 #include "seq.h"
+#include "snapshot.pb-c.h"
 
 /* Exit statuses of a run (docs/exit-status.md). */
 enum run_status {
@@ -56,6 +57,9 @@ struct sequencer_conf {
 	struct machine_page *machine;
 	int wake_fd; /* an eventfd or pipe that ends sequencer_run()'s sleep, or -1; see
 			sequencer_stop() */
+	/* Called between requests, also after wake_fd became readable; NULL: nothing. */
+	void (*between)(void *opaque);
+	void *opaque;
 };
 
 /* An input as the hub sent it; an event as devices get it. */
@@ -91,6 +95,8 @@ struct source_ops {
 	int (*open)(struct sequencer *s);
 	void (*close)(struct sequencer *s);
 	void (*init)(struct sequencer *s, const struct seq_req *rq);
+	/* after load(): where does the machine stop next? */
+	void (*resume)(struct sequencer *s, const struct seq_req *rq);
 	void (*take)(struct sequencer *s, const struct seq_req *rq, const uint32_t *mark);
 	/* Answers now, or leaves s->halt.open set with a wake time. */
 	void (*halt)(struct sequencer *s, const struct seq_req *rq, const uint32_t *mark);
@@ -111,6 +117,13 @@ struct source_ops {
 	/* Between requests. Returns the host's monotonic ns at which it wants to be called again,
 	 * or INT64_MAX. */
 	int64_t (*tick)(struct sequencer *s, int64_t mono_ns);
+	/* Snapshots (seq_state.c). Where the log stands, after a note in it of a snapshot of this
+	 * name at this icount, if it is being written. 0 or -errno with *err. */
+	int (*save)(struct sequencer *s, const char *name, uint64_t icount,
+		Dejavm__ReplaylogState *ret, struct error *err);
+	/* Could load() go there? Changes nothing. */
+	int (*check)(struct sequencer *s, const Dejavm__ReplaylogState *st, struct error *err);
+	void (*load)(struct sequencer *s, const Dejavm__ReplaylogState *st);
 };
 
 extern const struct source_ops source_none, source_record, source_replay;
@@ -137,6 +150,18 @@ struct sequencer {
 				   */
 		uint64_t target_ns; /* virtual time at which to wake without input, or SEQ_NEVER */
 	} halt;
+	/*
+	 * A snapshot is being made: a HALT is answered at once, as if nothing had happened, so that
+	 * the vCPU stands between two instructions and no request is open. What the machine had
+	 * slept by then counts when the same HALT comes again.
+	 */
+	bool held;
+	struct {
+		bool known;
+		uint64_t icount, now_ns;
+		int64_t slept_ns;
+	} again;
+	uint64_t next_told; /* next_icount of the last DONE */
 	/* A moment at which virtual time and the host's were last seen to agree. */
 	struct {
 		bool known;
@@ -168,6 +193,27 @@ bool sequencer_poll(struct sequencer *s);
  * result. */
 void sequencer_stop(struct sequencer *s, enum sequencer_stop_why why, const char *text);
 void sequencer_done(struct sequencer *s);
+
+/* ---- snapshots (seq_state.c), from the thread of sequencer_run() ---- */
+
+#define REPLAYLOG_STATE_VERSION 1
+
+void sequencer_hold(struct sequencer *s);
+void sequencer_release(struct sequencer *s);
+/* What devices have sent has been served when these return. *ret has been initialised; it is freed
+ * with dejavm__replaylog_state__free_unpacked(). 0 or -errno with *err. */
+int sequencer_save(struct sequencer *s, const char *name, uint64_t icount,
+	Dejavm__ReplaylogState *ret, struct error *err);
+int sequencer_check(struct sequencer *s, const Dejavm__ReplaylogState *st, struct error *err);
+/* One that was checked. */
+void sequencer_load(struct sequencer *s, const Dejavm__ReplaylogState *st);
+/* Is this the HALT that was answered because of a snapshot, once more? */
+bool sequencer_halts_again(const struct sequencer *s, const struct seq_req *rq);
+/* Adds to *ret what was sent on stream. -ENOMEM. */
+int stream_position_add(Dejavm__ReplaylogState *ret, unsigned stream, uint64_t sent);
+/* For seq_state.c: serves what is in the rings. */
+void sequencer_drain(struct sequencer *s);
+void sequencer_tell_restored(struct sequencer *s);
 
 /* ---- for sources ---- */
 

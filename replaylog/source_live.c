@@ -75,6 +75,11 @@ static void live_init(struct sequencer *s, const struct keeper *k)
 	sequencer_done_reply(s, SEQ_NEVER, 0);
 }
 
+static void live_resume(struct sequencer *s, const struct seq_req *rq)
+{
+	sequencer_done_reply(s, SEQ_NEVER, 0);
+}
+
 static void live_take(struct sequencer *s, const struct keeper *k, const uint32_t *mark)
 {
 	/* Before the queue is read: an input that comes after this rings again. */
@@ -94,7 +99,8 @@ static void live_halt(
 {
 	uint64_t deadline = halt_deadline(rq);
 
-	k->mark(s, LOG_CP_WARP_START);
+	if (!sequencer_halts_again(s, rq))
+		k->mark(s, LOG_CP_WARP_START);
 	k->publish(s);
 	if (!s->conf.sleep && deadline != SEQ_NEVER)
 		deadline = rq->now_ns;
@@ -212,11 +218,27 @@ static int64_t none_tick(struct sequencer *s, int64_t mono_ns)
 	return INT64_MAX;
 }
 
+static int none_save(struct sequencer *s, const char *name, uint64_t icount,
+	Dejavm__ReplaylogState *ret, struct error *err)
+{
+	return 0;
+}
+
+static int none_check(struct sequencer *s, const Dejavm__ReplaylogState *st, struct error *err)
+{
+	return 0;
+}
+
+static void none_load(struct sequencer *s, const Dejavm__ReplaylogState *st)
+{
+}
+
 const struct source_ops source_none = {
 	.name = "none",
 	.open = none_open,
 	.close = none_close,
 	.init = none_init,
+	.resume = live_resume,
 	.take = none_take,
 	.halt = none_halt,
 	.halt_wake = none_halt_wake,
@@ -227,6 +249,9 @@ const struct source_ops source_none = {
 	.abandon = none_abandon,
 	.wants = live_wants,
 	.tick = none_tick,
+	.save = none_save,
+	.check = none_check,
+	.load = none_load,
 };
 
 /* ---- record ---- */
@@ -240,6 +265,7 @@ struct recorder {
 		uint32_t len;
 	} batch[STREAMS];
 	unsigned int n_batched; /* streams with bytes in their batch */
+	uint64_t sent[STREAMS]; /* bytes in all */
 };
 
 /* The run cannot be recorded any further; what is in the file is whole. */
@@ -428,6 +454,7 @@ static void record_output(
 		r->n_batched++;
 	memcpy(r->batch[stream].buf + r->batch[stream].len, p, len);
 	r->batch[stream].len += len;
+	r->sent[stream] += len;
 	if (r->first_ns == 0)
 		r->first_ns = host_monotonic_ns();
 	/* It left in the middle of the instruction after this count. */
@@ -462,12 +489,50 @@ static int64_t record_tick(struct sequencer *s, int64_t mono_ns)
 	return r->first_ns != 0 ? r->first_ns + FLUSH_AFTER_NS : INT64_MAX;
 }
 
+/* The log has what was sent before, and the place, so that a replay can begin here. */
+static int record_save(struct sequencer *s, const char *name, uint64_t icount,
+	Dejavm__ReplaylogState *ret, struct error *err)
+{
+	const struct log_event ev = {
+		.id = LOG_SNAPSHOT, .data = (const uint8_t *)name, .len = (uint32_t)strlen(name)
+	};
+	struct recorder *r = s->state;
+	int e = 0;
+
+	batch_flush_all(s);
+	if (log_writer_put(&r->w, icount > r->w.icount ? icount : r->w.icount, &ev) < 0 ||
+		log_writer_flush(&r->w) < 0) {
+		record_failed(s);
+		return error_set(err, EIO, "%s", s->result.text);
+	}
+	r->first_ns = 0;
+	ret->has_position = true;
+	ret->next_event = r->w.events;
+	ret->position_icount = r->w.icount;
+	ret->prefix_hash = r->w.hash;
+	for (unsigned int i = 0; i < STREAMS && e == 0; i++)
+		e = stream_position_add(ret, i, r->sent[i]);
+	return e < 0 ? error_set(err, ENOMEM, "no memory for the state of the log") : 0;
+}
+
+static int record_check(struct sequencer *s, const Dejavm__ReplaylogState *st, struct error *err)
+{
+	return error_set(err, EBUSY,
+		"a snapshot cannot be loaded while the machine is recorded: the log would have a "
+		"past that never was");
+}
+
+static void record_load(struct sequencer *s, const Dejavm__ReplaylogState *st)
+{
+}
+
 const struct source_ops source_record = {
 	.name = "record",
 	.state_size = sizeof(struct recorder),
 	.open = record_open,
 	.close = record_close,
 	.init = record_init,
+	.resume = live_resume,
 	.take = record_take,
 	.halt = record_halt,
 	.halt_wake = record_halt_wake,
@@ -478,4 +543,7 @@ const struct source_ops source_record = {
 	.abandon = record_abandon,
 	.wants = live_wants,
 	.tick = record_tick,
+	.save = record_save,
+	.check = record_check,
+	.load = record_load,
 };

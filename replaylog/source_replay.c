@@ -47,7 +47,7 @@ void diverge(struct sequencer *s, const char *what, const char *fmt, ...)
 		r->main.ev.number, r->good.icount, s->icount, detail);
 }
 
-static void agreed(struct sequencer *s, const char *what)
+void agreed(struct sequencer *s, const char *what)
 {
 	struct replay *r = s->state;
 
@@ -109,7 +109,7 @@ static bool is_step(const struct log_event *ev)
 
 /* Moves main to the next step, and counts the output that must have been sent by then. A log that
  * was cut ends as if by a host's error. */
-static void advance(struct sequencer *s)
+void advance(struct sequencer *s)
 {
 	struct replay *r = s->state;
 	struct log_event *ev = &r->main.ev;
@@ -282,6 +282,11 @@ static int replay_begin(struct sequencer *s)
 }
 
 static void replay_init(struct sequencer *s, const struct seq_req *rq)
+{
+	sequencer_done_reply(s, next_stop(s), 0);
+}
+
+static void replay_resume(struct sequencer *s, const struct seq_req *rq)
 {
 	sequencer_done_reply(s, next_stop(s), 0);
 }
@@ -558,6 +563,7 @@ const struct source_ops source_replay = {
 	.open = replay_begin,
 	.close = replay_close,
 	.init = replay_init,
+	.resume = replay_resume,
 	.take = replay_take,
 	.halt = replay_halt,
 	.halt_wake = replay_halt_wake,
@@ -568,4 +574,7 @@ const struct source_ops source_replay = {
 	.abandon = replay_abandon,
 	.wants = replay_wants,
 	.tick = replay_tick,
+	.save = replay_save,
+	.check = replay_check,
+	.load = replay_load,
 };

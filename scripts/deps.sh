@@ -9,7 +9,7 @@ set -eu
 
 what=${1:-all}
 build="gcc make meson ninja-build pkg-config nasm acpica-tools protobuf-c-compiler
-    libprotobuf-c-dev libevent-dev zlib1g-dev libjson-c-dev libcmocka-dev libseccomp-dev
+    libprotobuf-c-dev libevent-dev zlib1g-dev libdeflate-dev libjson-c-dev libcmocka-dev libseccomp-dev
     libzydis-dev libzstd-dev libpixman-1-dev libpng-dev libvncserver-dev libncurses-dev git ca-certificates"
 demo="cpio xz-utils python3 dpkg seabios"
 tests="clang clang-format libclang-rt-14-dev gcc-multilib libquadmath0 spin mandoc socat openssl qemu-utils e2fsprogs genisoimage

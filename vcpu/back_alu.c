@@ -455,6 +455,51 @@ static void shift_by_cl(struct back *k)
 	rcp_set(k, shift_recipe(op->op), s.size, loc_a, RCP_SLOT(slot_b), loc_c, 0, valid);
 }
 
+/* Can an op that leaves some flags go on top of the recipe? */
+static bool takes_over(const struct back *k)
+{
+	switch (k->rcp.op) {
+	case RCP_CC:
+	case RCP_ENTRY:
+	case RCP_INC:
+	case RCP_DEC:
+	case RCP_BT:
+	case RCP_ROL:
+	case RCP_ROR:
+	case RCP_SAHF: return false;
+	default: return true;
+	}
+}
+
+static void set_over(struct back *k, enum recipe_op op, unsigned size, unsigned a)
+{
+	k->rcp.over = (uint8_t)op;
+	k->rcp.over_a = (uint8_t)a;
+	k->rcp.over_size = (uint8_t)size;
+	k->rcp_id = 0;
+	k->exit = NULL;
+	k->cell_valid = false;
+}
+
+/*
+ * A rotate leaves all flags but two as they were: the recipe of those stays, with the rotate on
+ * top. False: it cannot.
+ */
+static bool rotate_on_top(struct back *k)
+{
+	const struct ir_op *op = k->op;
+	struct args s = { op->size, op->dst, op->a, op->b, true, IR_NONE };
+
+	if (!takes_over(k) || k->rcp.over == RCP_SAHF || op->dst > IR_EDI)
+		return false;
+	k->rcp.over = 0;
+	rcp_clobber(k, op->dst);
+	shift_op(k, &s, operand(k, op->dst));
+	set_over(k, shift_recipe(op->op), op->size, op->dst);
+	k->host_valid = (uint8_t)((k->host_valid & ~IRF_CO) | shift_valid(op));
+	return true;
+}
+
 void emit_shift(struct back *k)
 {
 	const struct ir_op *op = k->op;
@@ -475,8 +520,11 @@ void emit_shift(struct back *k)
 		shift_by_cl(k);
 		return;
 	}
-	if (rotate && (after & ~(unsigned)IRF_CO))
+	if (rotate && (after & ~(unsigned)IRF_CO)) {
+		if (rotate_on_top(k))
+			return;
 		flags_to_cc(k);
+	}
 	s = args_begin(k, true);
 	slot_a = slot_alloc(k, 0);
 	loc_a = RCP_SLOT(slot_a);
@@ -501,6 +549,25 @@ void emit_shift(struct back *k)
 	}
 	args_end(k, &s);
 	rcp_set(k, shift_recipe(op->op), s.size, loc_a, RCP_IMM, loc_c, op->imm, shift_valid(op));
+}
+
+void emit_sahf(struct back *k)
+{
+	const struct ir_op *op = k->op;
+	bool overflow = (op->after_use | op->after_exit) & IRF_O;
+	unsigned valid = (k->host_valid & IRF_O) | (IRF_ALL & ~IRF_O);
+
+	if (overflow && takes_over(k) && (!k->rcp.over || k->rcp.over == RCP_SAHF)) {
+		set_over(k, RCP_SAHF, 1, op->a);
+		k->host_valid = (uint8_t)valid;
+	} else {
+		if (overflow && k->rcp.op != RCP_CC) {
+			flags_to_cc(k);
+			valid &= ~IRF_O;
+		}
+		rcp_set(k, RCP_SAHF, 1, op->a, RCP_NO, RCP_NO, 0, valid);
+	}
+	x_u8(&k->a, 0x9e);
 }
 
 /* ---- multiplication, division ---- */

@@ -56,7 +56,9 @@ static unsigned slot_bit(unsigned loc)
 
 unsigned rcp_slots(const struct back *k)
 {
-	return slot_bit(k->rcp.a) | slot_bit(k->rcp.b) | slot_bit(k->rcp.c);
+	unsigned used = slot_bit(k->rcp.a) | slot_bit(k->rcp.b) | slot_bit(k->rcp.c);
+
+	return k->rcp.over ? used | slot_bit(k->rcp.over_a) : used;
 }
 
 unsigned slot_alloc(const struct back *k, unsigned also)
@@ -90,13 +92,15 @@ void rcp_clobber(struct back *k, unsigned r)
 		k->tb->entry_regs |= (uint8_t)(1u << reg);
 		return;
 	}
-	if (!loc_is_in(k->rcp.a, reg) && !loc_is_in(k->rcp.b, reg) && !loc_is_in(k->rcp.c, reg))
+	if (!loc_is_in(k->rcp.a, reg) && !loc_is_in(k->rcp.b, reg) && !loc_is_in(k->rcp.c, reg) &&
+		!(k->rcp.over && loc_is_in(k->rcp.over_a, reg)))
 		return;
 	slot = slot_alloc(k, 0);
 	x_mov_rm_r(&k->a, 4, slot_mem(slot), back_reg(reg));
 	loc_move(&k->rcp.a, reg, slot);
 	loc_move(&k->rcp.b, reg, slot);
 	loc_move(&k->rcp.c, reg, slot);
+	loc_move(&k->rcp.over_a, reg, slot);
 	k->rcp_id = 0;
 	k->exit = NULL;
 }
@@ -112,6 +116,23 @@ void load_cc(struct xasm *a)
 	x_mov_r_rm(a, 4, X_RAX, x_r(H_TMP));
 }
 
+void rcp_set_comparison(struct back *k, enum recipe_op op, unsigned host_valid)
+{
+	struct xrm cell, zf;
+	unsigned slot;
+
+	if (!(k->op->live_use | k->op->live_exit)) {
+		rcp_set(k, RCP_CC, 0, RCP_NO, RCP_NO, RCP_NO, 0, host_valid);
+		return;
+	}
+	slot = slot_alloc(k, 0);
+	cell = zf = slot_mem(slot);
+	zf.disp++;
+	x_rm(&k->a, 1, X_0F | 0x90 | X_B, 0, cell);
+	x_rm(&k->a, 1, X_0F | 0x90 | X_E, 0, zf);
+	rcp_set(k, op, 4, RCP_SLOT(slot), RCP_NO, RCP_NO, 0, host_valid);
+}
+
 void call_flags(struct back *k, uint32_t id)
 {
 	uint8_t *at;
@@ -119,17 +140,6 @@ void call_flags(struct back *k, uint32_t id)
 	x_mov_r_i(&k->a, H_TMP, id);
 	at = x_call(&k->a);
 	x_to(&k->a, at, k->mem->rw + back_tramp(k->cpu)->flags);
-}
-
-void flags_to_cc(struct back *k)
-{
-	if (k->rcp.op != RCP_CC) {
-		/* What is computed now has to be right even if only parts are wanted. */
-		call_flags(k, rcp_store(k));
-		if (k->rcp.op == RCP_ENTRY)
-			k->entry_used = true;
-	}
-	rcp_set(k, RCP_CC, 0, RCP_NO, RCP_NO, RCP_NO, 0, 0);
 }
 
 /* Puts the operand at loc, of the recipe's size, into H_TMP. Flags may be lost. */
@@ -188,7 +198,7 @@ static unsigned remake(struct back *k, unsigned mask)
 		carry_from_cell(a);
 		return IRF_C;
 	}
-	if (r->b != RCP_NO && !loc_is_simple(r->b))
+	if (r->over || (r->b != RCP_NO && !loc_is_simple(r->b)))
 		return 0;
 	switch (r->op) {
 	case RCP_CMP:
@@ -229,6 +239,36 @@ static unsigned remake(struct back *k, unsigned mask)
 	}
 }
 
+/* cpu->cc = the host's flags, which are all ours but for AF, which is 0 if `logic`. */
+static void store_cc(struct xasm *a, bool logic)
+{
+	x_mov_r_rm(a, 4, H_TMP, x_r(X_RAX));
+	x_u8(a, 0x9f);				      /* LAHF */
+	x_rm(a, 1, X_0F | 0x90 | X_O, 0, x_r(X_RAX)); /* OF */
+	if (logic)
+		x_alu_rm_i(a, 4, X_AND, x_r(X_RAX), ~(uint32_t)CC_AF);
+	x_mov_rm_r(a, 2, CPU_MEM(cc), X_RAX);
+	x_mov_r_rm(a, 4, X_RAX, x_r(H_TMP));
+}
+
+void flags_to_cc(struct back *k)
+{
+	bool logic = k->rcp.op == RCP_LOGIC || k->rcp.op == RCP_TEST;
+	unsigned mask = logic ? IRF_ALL & ~IRF_A : IRF_ALL;
+
+	/* What is computed now has to be right even if only parts are wanted. */
+	if (k->rcp.op == RCP_CC) {
+		k->host_valid = 0;
+	} else if (!(mask & ~k->host_valid) || !(mask & ~remake(k, mask))) {
+		store_cc(&k->a, logic);
+	} else {
+		call_flags(k, rcp_store(k));
+		if (k->rcp.op == RCP_ENTRY)
+			k->entry_used = true;
+	}
+	rcp_set(k, RCP_CC, 0, RCP_NO, RCP_NO, RCP_NO, 0, 0);
+}
+
 void flags_to_host(struct back *k, unsigned mask)
 {
 	unsigned made;
@@ -260,7 +300,7 @@ void carry_to_cell(struct back *k)
 		if (c)
 			c->back = a->p;
 		k->host_valid = 0;
-	} else if (k->rcp.op == RCP_LOGIC || k->rcp.op == RCP_TEST) {
+	} else if (!k->rcp.over && (k->rcp.op == RCP_LOGIC || k->rcp.op == RCP_TEST)) {
 		x_mov_rm_i(a, 1, CPU_MEM(fl_c), 0);
 	} else {
 		flags_to_host(k, IRF_C);

@@ -27,10 +27,13 @@
 /* What translated code calls and jumps to, as offsets in the code cache. */
 struct back_tramp {
 	uint32_t enter;
-	uint32_t exit;	/* tcg_exit is set: spill, leave */
-	uint32_t host;	/* call: lin in r8d, kind in r9d; gives h in r8 or leaves */
-	uint32_t insn;	/* call: tcg_exit is an offset of a struct tb_exit */
-	uint32_t flags; /* call: recipe's offset in r9d; then cpu->cc is valid */
+	uint32_t exit;	    /* tcg_exit is set: spill, leave */
+	uint32_t host;	    /* call: lin in r8d, kind in r9d; gives h in r8 or leaves */
+	uint32_t insn;	    /* call: tcg_exit is an offset of a struct tb_exit */
+	uint32_t insn_jump; /* jump: the same */
+	uint32_t indirect;  /* jump: the same; target in r8d */
+	uint32_t flags;	    /* call: recipe's offset in r9d; then cpu->cc is valid */
+	uint32_t trans;	    /* call: fpu_trans(r9d); its value in r9d */
 	uint32_t end;
 };
 
@@ -61,6 +64,7 @@ struct cold {
 	} kind;
 	struct fpu_note note; /* as it was there */
 	bool fpu_mem, cell;   /* COLD_FPU */
+	bool makes_flags;     /* COLD_FPU: of the host, too */
 	unsigned fault;	      /* COLD_FAULT: index */
 	bool is_cc;	      /* COLD_SHIFT: cpu->cc has them already */
 };
@@ -93,6 +97,8 @@ struct back {
 	struct fpu_note note;
 	struct cold *gate; /* of the x87 or SSE instruction in work */
 	bool sse_gated;
+	bool fpu_gated; /* C1 is most likely where it belongs */
+	bool drops_c1;	/* what is in work says so */
 
 	/* Jumps to instructions behind. */
 	struct {
@@ -166,6 +172,8 @@ void flags_to_cc(struct back *k);
 void carry_to_cell(struct back *k);
 /* Loads the host's flags from cpu->cc. */
 void load_cc(struct xasm *a);
+/* The host's flags are those of a comparison: op is RCP_COMI or RCP_PTEST. */
+void rcp_set_comparison(struct back *k, enum recipe_op op, unsigned host_valid);
 void call_flags(struct back *k, uint32_t id);
 
 /* ---- back_alu.c ---- */
@@ -179,10 +187,25 @@ void emit_mul(struct back *k);	 /* IMUL MULX IMULX */
 void emit_div(struct back *k);
 void emit_bit(struct back *k);	 /* BT.. BSF BSR */
 void emit_carry(struct back *k); /* CLC STC CMC */
+void emit_sahf(struct back *k);
 void emit_setcc(struct back *k);
 void emit_cmov(struct back *k);
 
+/* ---- back_sys.c ---- */
+void emit_getfl(struct back *k);
+void emit_efl(struct back *k);
+void emit_getseg(struct back *k);
+void emit_up(struct back *k);
+void emit_rdtsc(struct back *k);
+void emit_calli(struct back *k);
+void emit_callj(struct back *k);
+
 /* ---- back_fpu.c ---- */
+/*
+ * At a gate: the guest register that the instruction is going to write is about to change, here or
+ * out of line. What the recipe needs of it is saved on both ways.
+ */
+void gate_clobber(struct back *k);
 void emit_fpu_gate(struct back *k);
 /* back_sse.c */
 void emit_sse_gate(struct back *k);

@@ -35,14 +35,18 @@ static void movaps_store(struct xasm *a, unsigned x, unsigned guest)
 void emit_sse_gate(struct back *k)
 {
 	const struct sse_desc *d = sse_desc(&k->ir->insn[k->op->insn]);
-	uint32_t id = exit_id(k);
 	struct xasm *a = &k->a;
-	struct cold *c = cold_add(k, COLD_FPU, NULL);
+	struct cold *c;
+	uint32_t id;
 
+	gate_clobber(k);
+	id = exit_id(k);
+	c = cold_add(k, COLD_FPU, NULL);
 	k->gate = c;
 	if (!c)
 		return;
 	c->id = id;
+	c->makes_flags = d->flags & S_FL;
 	k->host_valid = 0;
 	if (!(k->cpu->isa & d->isa)) {
 		c->jump = x_jmp(a);
@@ -77,7 +81,6 @@ void emit_sse(struct back *k)
 	unsigned reg = X_XMM0;
 	struct xrm rm;
 
-	rcp_clobber(k, k->op->dst);
 	if (d->ext >= 0)
 		reg = (unsigned)d->ext;
 	else if (!is_xmm(d->reg))
@@ -104,4 +107,6 @@ void emit_sse(struct back *k)
 		movaps_store(a, X_XMM1, in->rm);
 	if (k->gate)
 		k->gate->back = a->p;
+	if (d->flags & S_FL)
+		rcp_set_comparison(k, d->flags & S_FP ? RCP_COMI : RCP_PTEST, IRF_ALL);
 }

@@ -44,11 +44,16 @@ static void reload(struct xasm *a)
 		x_mov_r_rm(a, 4, back_reg(i), gpr_mem(i));
 }
 
-/* Those that a C function may change. */
+/* One that a C function may change. */
+static bool is_volatile(unsigned i)
+{
+	return i != IR_EBX && i != IR_ESP && i != IR_EBP;
+}
+
 static void reload_volatile(struct xasm *a)
 {
 	for (unsigned i = 0; i < 8; i++)
-		if (i != IR_EBX && i != IR_ESP && i != IR_EBP)
+		if (is_volatile(i))
 			x_mov_r_rm(a, 4, back_reg(i), gpr_mem(i));
 }
 
@@ -113,15 +118,20 @@ static void make_host(struct xasm *a, const uint8_t *spilled)
 	x_to(a, at, spilled);
 }
 
+static void load_exit(struct xasm *a, const struct tcache_mem *mem)
+{
+	x_mov_r_rm(a, 8, X_RDI, x_r(H_CPU));
+	x_mov_r_rm(a, 4, X_RAX, CPU_MEM(tcg_exit));
+	x_mov_r_i64(a, X_RSI, (uint64_t)(uintptr_t)mem->meta);
+	x_alu_rm_r(a, 8, X_ADD, x_r(X_RSI), X_RAX);
+}
+
 static void make_insn(struct xasm *a, const struct tcache_mem *mem, const uint8_t *spilled)
 {
 	uint8_t *done, *at;
 
 	spill(a);
-	x_mov_r_rm(a, 8, X_RDI, x_r(H_CPU));
-	x_mov_r_rm(a, 4, X_RAX, CPU_MEM(tcg_exit));
-	x_mov_r_i64(a, X_RSI, (uint64_t)(uintptr_t)mem->meta);
-	x_alu_rm_r(a, 8, X_ADD, x_r(X_RSI), X_RAX);
+	load_exit(a, mem);
 	stack_add(a, -8);
 	call_c(a, (void *)(uintptr_t)tcg_insn);
 	stack_add(a, 8);
@@ -135,6 +145,45 @@ static void make_insn(struct xasm *a, const struct tcache_mem *mem, const uint8_
 	stack_add(a, 8);
 	at = x_jmp(a);
 	x_to(a, at, spilled);
+}
+
+/* C code finds where to go on; 0: leaves, with tcg_exit as it is. */
+static void go_on(struct xasm *a, void *fn, const uint8_t *fail)
+{
+	uint8_t *at;
+
+	call_c(a, fn);
+	x_test_rm_r(a, 8, x_r(X_RAX), X_RAX);
+	at = x_jcc(a, X_E);
+	x_to(a, at, fail);
+	x_mov_r_rm(a, 8, H_TMP, x_r(X_RAX));
+	x_mov_r_rm(a, 8, H_MEM, CPU_MEM(tcg_base));
+	x_mov_r_rm(a, 8, H_BUDGET, CPU_MEM(tcg_left));
+	reload(a);
+	x_rm(a, 4, 0xff, 4, x_r(H_TMP));
+}
+
+/* Returns where it begins. */
+static uint8_t *make_insn_jump(struct xasm *a, const struct tcache_mem *mem, const uint8_t *spilled)
+{
+	uint8_t *none = a->p, *at, *start;
+
+	x_mov_rm_i(a, 4, CPU_MEM(tcg_exit), TCG_EXIT_DONE);
+	at = x_jmp(a);
+	x_to(a, at, spilled);
+	start = a->p;
+	spill(a);
+	load_exit(a, mem);
+	go_on(a, (void *)(uintptr_t)tcg_insn_jump, none);
+	return start;
+}
+
+static void make_indirect(struct xasm *a, const uint8_t *spilled)
+{
+	x_mov_rm_r(a, 4, CPU_MEM(tcg_target), H_PTR);
+	spill(a);
+	x_mov_r_rm(a, 8, X_RDI, x_r(H_CPU));
+	go_on(a, (void *)(uintptr_t)tcg_indirect, spilled);
 }
 
 static void make_flags(struct xasm *a)
@@ -155,6 +204,22 @@ static void make_flags(struct xasm *a)
 	x_u8(a, 0xc3);
 }
 
+/* Registers that C keeps need not be spilled: nobody looks at the guest's there. */
+static void make_trans(struct xasm *a)
+{
+	for (unsigned i = 0; i < 8; i++)
+		if (is_volatile(i))
+			x_mov_rm_r(a, 4, gpr_mem(i), back_reg(i));
+	x_mov_r_rm(a, 8, X_RDI, x_r(H_CPU));
+	x_mov_r_rm(a, 4, X_RSI, x_r(H_TMP));
+	stack_add(a, -8);
+	call_c(a, (void *)(uintptr_t)tcg_trans);
+	stack_add(a, 8);
+	x_mov_r_rm(a, 4, H_TMP, x_r(X_RAX));
+	reload_volatile(a);
+	x_u8(a, 0xc3);
+}
+
 size_t back_init(struct cpu *cpu, const struct tcache_mem *mem, uint32_t at, size_t len)
 {
 	struct xasm a = { mem->rw + at, mem->rw + at, mem->rw + at + len, false };
@@ -171,8 +236,13 @@ size_t back_init(struct cpu *cpu, const struct tcache_mem *mem, uint32_t at, siz
 	make_host(&a, spilled);
 	t->insn = (uint32_t)(a.p - mem->rw);
 	make_insn(&a, mem, spilled);
+	t->insn_jump = (uint32_t)(make_insn_jump(&a, mem, spilled) - mem->rw);
+	t->indirect = (uint32_t)(a.p - mem->rw);
+	make_indirect(&a, spilled);
 	t->flags = (uint32_t)(a.p - mem->rw);
 	make_flags(&a);
+	t->trans = (uint32_t)(a.p - mem->rw);
+	make_trans(&a);
 	must(!x_overflowed(&a));
 	t->end = (uint32_t)(a.p - mem->rw);
 	return (size_t)(a.p - a.start);
@@ -208,10 +278,10 @@ static bool loc_in(unsigned loc, unsigned regs)
 
 static unsigned recipe_slots(const struct recipe *r)
 {
-	const uint8_t loc[3] = { r->a, r->b, r->c };
+	const uint8_t loc[4] = { r->a, r->b, r->c, r->over ? r->over_a : RCP_NO };
 	unsigned used = 0;
 
-	for (unsigned i = 0; i < 3; i++)
+	for (unsigned i = 0; i < 4; i++)
 		if (loc[i] >= RCP_SLOT(0) && loc[i] < RCP_SLOT_HI(RCP_N_SLOTS))
 			used |= 1u << ((loc[i] - RCP_SLOT(0)) % RCP_N_SLOTS);
 	return used;
@@ -220,17 +290,18 @@ static unsigned recipe_slots(const struct recipe *r)
 /* Moves what r takes from guest registers of the set `regs` into cells. True: r has changed. */
 static bool recipe_save(struct xasm *a, struct recipe *r, unsigned regs)
 {
-	uint8_t *loc[3] = { &r->a, &r->b, &r->c };
+	uint8_t *loc[4] = { &r->a, &r->b, &r->c, &r->over_a };
+	unsigned n = r->over ? 4 : 3;
 	bool any = false;
 
-	for (unsigned i = 0; i < 3; i++) {
+	for (unsigned i = 0; i < n; i++) {
 		unsigned reg = whole_reg(*loc[i]), slot;
 
 		if (!loc_in(*loc[i], regs))
 			continue;
 		slot = (unsigned)__builtin_ctz(~recipe_slots(r));
 		x_mov_rm_r(a, 4, slot_mem(slot), back_reg(reg));
-		for (unsigned j = i; j < 3; j++)
+		for (unsigned j = i; j < n; j++)
 			if (loc_in(*loc[j], 1u << reg))
 				*loc[j] = (uint8_t)(is_hi_byte(*loc[j]) ? RCP_SLOT_HI(slot)
 									: RCP_SLOT(slot));

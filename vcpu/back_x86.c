@@ -124,7 +124,8 @@ static bool wants_aligned(const struct back *k)
 {
 	const struct ir_op *op = k->op;
 
-	return op[1].op == IR_SSE && (sse_desc(&k->ir->insn[op->insn])->flags & S_A);
+	return (op[1].op == IR_SSE || op[1].op == IR_SSEFL) &&
+	       (sse_desc(&k->ir->insn[op->insn])->flags & S_A);
 }
 
 /* H_PTR -= the entry at index H_TMP of the table; H_TMP is lost. */
@@ -151,12 +152,14 @@ static void host_by_table(struct back *k)
 {
 	const struct ir_op *op = k->op;
 	struct xasm *a = &k->a;
-	unsigned low = align_bits(op->size);
+	bool aligned = wants_aligned(k);
+	unsigned low = op->size > 8 && !aligned ? 0 : align_bits(op->size);
 	struct cold *c;
 	uint32_t id;
 
 	if ((op->after_use & k->host_valid & IRF_C) && !k->cell_valid &&
-		(k->rcp.op == RCP_ADC || k->rcp.op == RCP_SBB || k->rcp.op >= RCP_SHL))
+		(k->rcp.over || k->rcp.op == RCP_ADC || k->rcp.op == RCP_SBB ||
+			k->rcp.op >= RCP_SHL))
 		carry_to_cell(k);
 	id = exit_id(k);
 	load_address(a, op, H_PTR);
@@ -164,7 +167,7 @@ static void host_by_table(struct back *k)
 		x_mov_rm_r(a, 4, fpu_cell(!k->note.cell), H_PTR);
 	if (has_base(op))
 		x_alu_r_rm(a, 4, X_ADD, H_PTR, base_of(op));
-	if (wants_aligned(k)) {
+	if (aligned) {
 		/* #GP(0), before all else */
 		x_test_rm_i(a, 1, x_r(H_PTR), 15);
 		c = cold_add(k, COLD_STEP, x_jcc(a, X_NE));
@@ -184,8 +187,11 @@ static void host_by_table(struct back *k)
 	c = cold_add(k, COLD_HOST, x_jcc(a, X_AE));
 	if (!c)
 		return;
-	if (op->size > 8) {
-		x_test_rm_i(a, 1, x_r(H_PTR), 15);
+	if (op->size > 8 && !aligned) {
+		/* Does it end in another page? */
+		x_lea(a, 4, H_TMP, x_m(H_PTR, (int32_t)op->size - 1));
+		x_alu_rm_r(a, 4, X_XOR, x_r(H_TMP), H_PTR);
+		x_test_rm_i(a, 4, x_r(H_TMP), 0x1000);
 		c->jump2 = x_jcc(a, X_NE);
 	}
 	c->id = id;
@@ -223,13 +229,7 @@ static void cold_host(struct back *k, const struct cold *c)
 	x_to(a, at, c->back);
 	if (!c->jump2)
 		return;
-	/* 16 bytes that are not aligned, but in one page: h is right. */
 	x_here(a, c->jump2);
-	x_mov_r_rm(a, 4, H_TMP, x_r(H_PTR));
-	x_alu_rm_i(a, 4, X_AND, x_r(H_TMP), 0xfff);
-	x_alu_rm_i(a, 4, X_CMP, x_r(H_TMP), 4096u - op->size);
-	at = x_jcc(a, X_BE);
-	x_to(a, at, c->back);
 	fpu_note_emit(k, &c->note);
 	leave(k, c->id | TCG_EXIT_STEP);
 }
@@ -335,9 +335,17 @@ static bool is_used(const struct back *k)
 	return false;
 }
 
+/* FSTP m80: the host may have written a part of it when it finds that the other page is not there.
+ */
+static bool is_in_parts(const struct back *k)
+{
+	return k->op[1].op == IR_FPU && k->op->size == 16 && k->op->dst;
+}
+
 static void emit_host(struct back *k)
 {
-	if (!k->window || window_site_is_slow(k->cpu, k->ir->insn_eip[k->op->insn])) {
+	if (!k->window || is_in_parts(k) ||
+		window_site_is_slow(k->cpu, k->ir->insn_eip[k->op->insn])) {
 		host_by_table(k);
 		return;
 	}
@@ -462,19 +470,6 @@ static void emit_cdq(struct back *k)
 	x_u8(&k->a, 0x99);
 }
 
-/* ---- the interpreter's help ---- */
-
-static void emit_calli(struct back *k)
-{
-	struct xasm *a = &k->a;
-	uint8_t *at;
-
-	x_mov_rm_i(a, 4, CPU_MEM(tcg_exit), exit_id(k));
-	at = x_call(a);
-	x_to(a, at, k->mem->rw + back_tramp(k->cpu)->insn);
-	rcp_set(k, RCP_CC, 0, RCP_NO, RCP_NO, RCP_NO, 0, 0);
-}
-
 static void emit_page2(struct back *k)
 {
 	struct xasm *a = &k->a;
@@ -489,11 +484,6 @@ static void emit_page2(struct back *k)
 	c = cold_add(k, COLD_STEP, x_jcc(a, X_NE));
 	if (c)
 		c->id = id;
-}
-
-static void emit_step(struct back *k)
-{
-	leave(k, exit_id(k) | TCG_EXIT_STEP);
 }
 
 /* ---- ways to other blocks ---- */
@@ -593,6 +583,14 @@ static void simple_to_t0(struct back *k, const struct ir_op *op)
 		x_alu_rm_r(a, 4, alu_code(op->op), t0, back_reg(op->b));
 }
 
+static bool is_joined(const struct back *k, unsigned insn)
+{
+	for (unsigned i = 0; i < k->n_joins; i++)
+		if (k->join[i].insn == insn)
+			return true;
+	return false;
+}
+
 /* A jump over one simple instruction is no jump, but a choice: it cannot be guessed wrong. */
 static bool emit_choice(struct back *k)
 {
@@ -600,6 +598,8 @@ static bool emit_choice(struct back *k)
 	struct xasm *a = &k->a;
 
 	if (x[-1].op != IR_INSN || x[1].op != IR_INSN || x[1].insn != op->join || !is_simple(x))
+		return false;
+	if (is_joined(k, x->insn))
 		return false;
 	x_mov_r_i(a, H_TMP, 0);
 	x_rm(a, 1, X_0F | 0x90 | op->cond, 0, x_r(H_TMP));
@@ -634,12 +634,8 @@ static void emit_jcc_join(struct back *k)
 /* Whatever is known here has to be true on all ways. Of the flags, nothing is asked. */
 static void emit_insn(struct back *k)
 {
-	bool any = false;
-
 	k->insn_slots = 0;
-	for (unsigned i = 0; i < k->n_joins; i++)
-		any |= k->join[i].insn == k->op->insn;
-	if (!any)
+	if (!is_joined(k, k->op->insn))
 		return;
 	fpu_note_flush(k);
 	for (unsigned i = 0; i < k->n_joins; i++) {
@@ -769,8 +765,9 @@ static void cold_emit(struct back *k, const struct cold *c)
 		break;
 	case COLD_INDIRECT:
 		x_here(a, c->jump);
-		x_mov_rm_r(a, 4, CPU_MEM(tcg_target), H_PTR);
-		leave(k, c->id | TCG_EXIT_INDIRECT);
+		x_mov_rm_i(a, 4, CPU_MEM(tcg_exit), c->id | TCG_EXIT_INDIRECT);
+		at = x_jmp(a);
+		x_to(a, at, k->mem->rw + back_tramp(k->cpu)->indirect);
 		break;
 	}
 }
@@ -827,17 +824,26 @@ static void emit_op(struct back *k)
 	case IR_CLC:
 	case IR_STC:
 	case IR_CMC: emit_carry(k); break;
+	case IR_GETFL: emit_getfl(k); break;
+	case IR_EFL: emit_efl(k); break;
+	case IR_GETSEG: emit_getseg(k); break;
+	case IR_UP: emit_up(k); break;
+	case IR_RDTSC: emit_rdtsc(k); break;
+	case IR_SAHF: emit_sahf(k); break;
 	case IR_CALLI: emit_calli(k); break;
 	case IR_SSEGATE: emit_sse_gate(k); break;
-	case IR_SSE: emit_sse(k); break;
+	case IR_SSE:
+	case IR_SSEFL: emit_sse(k); break;
 	case IR_FPUGATE: emit_fpu_gate(k); break;
-	case IR_FPU: emit_fpu(k); break;
+	case IR_FPU:
+	case IR_FPUFL:
+	case IR_FPUCC: emit_fpu(k); break;
 	case IR_JCC:
 	case IR_JZR:
 	case IR_JNZR: emit_jcc(k); break;
 	case IR_JMP: edge_new(k, k->op->imm); break; /* it comes next */
 	case IR_JMPR: emit_jump_reg(k); break;
-	case IR_STEP: emit_step(k); break;
+	case IR_CALLJ: emit_callj(k); break;
 	default: must(false);
 	}
 }
@@ -847,8 +853,9 @@ static void emit_op(struct back *k)
 static bool notes_end(unsigned op)
 {
 	switch (op) {
+	case IR_RDTSC:
 	case IR_CALLI:
-	case IR_STEP:
+	case IR_CALLJ:
 	case IR_JCC:
 	case IR_JZR:
 	case IR_JNZR:

@@ -312,3 +312,9 @@ void bus_client_digest(struct bus_client *b)
 	b->want_digest = false;
 	access(b, BUS_DIGEST, 0, 0, 0);
 }
+
+void bus_client_map(struct bus_client *b)
+{
+	must(!b->open);
+	apply_memory(b, BUS_F_MAP);
+}

@@ -49,4 +49,7 @@ void bus_client_halt(struct bus_client *b);
 /* Sends BUS_DIGEST; the blob is in state->blob. */
 void bus_client_digest(struct bus_client *b);
 
+/* Takes over the map that devices have made: for a snapshot, with no request open. */
+void bus_client_map(struct bus_client *b);
+
 #endif

@@ -107,15 +107,14 @@ static uint64_t member_get(const struct cpu *cpu, unsigned i)
 	uint64_t v = 0;
 
 	memcpy(&v, (const uint8_t *)cpu + members[i].off, members[i].len);
-	return v;
+	/* Of the arithmetic flags what is in eflags says nothing: cc has them. */
+	return members[i].off == offsetof(struct cpu, eflags) ? v & ~(uint64_t)FL_ARITH : v;
 }
 
 static void report(struct cpu *cpu, const struct tb *tb, const struct cpu *before,
 	const struct cpu *made, const char *what)
 {
 	struct tcg *t = cpu->tcg;
-	unsigned segs =
-		(t->key & KEY_FS_BIG ? 1u << SEG_FS : 0) | (t->key & KEY_GS_BIG ? 1u << SEG_GS : 0);
 	uint8_t code[4096];
 	size_t n = mmu_peek_bytes(cpu, tb->eip, code, tb->len);
 
@@ -131,7 +130,7 @@ static void report(struct cpu *cpu, const struct tb *tb, const struct cpu *befor
 	}
 	t->ir.next_page = NULL;
 	if (n == tb->len && front_translate(&t->ir, code, tb->len, tb->eip,
-				    DECODE_CODE32 | DECODE_FLAT, segs, tb->n_insns)) {
+				    DECODE_CODE32 | DECODE_FLAT, tcg_segs(t->key), tb->n_insns)) {
 		ir_optimise(&t->ir);
 		tcg_print_block(cpu, &t->ir, tb, TCG_PRINT_GUEST | TCG_PRINT_IR | TCG_PRINT_HOST,
 			line_stderr, NULL);

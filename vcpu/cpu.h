@@ -46,6 +46,15 @@ enum reg { R_EAX, R_ECX, R_EDX, R_EBX, R_ESP, R_EBP, R_ESI, R_EDI };
 #define FL_ID	 0x00200000u
 #define FL_ARITH (FL_CF | FL_PF | FL_AF | FL_ZF | FL_SF | FL_OF)
 
+/* The arithmetic flags in cpu->cc (flags.h) */
+#define CC_OF	 0x0001u
+#define CC_CF	 0x0100u
+#define CC_PF	 0x0400u
+#define CC_AF	 0x1000u
+#define CC_ZF	 0x4000u
+#define CC_SF	 0x8000u
+#define CC_ARITH (CC_OF | CC_CF | CC_PF | CC_AF | CC_ZF | CC_SF)
+
 #define CR0_PE 0x00000001u
 #define CR0_MP 0x00000002u
 #define CR0_EM 0x00000004u
@@ -213,6 +222,7 @@ struct cpu {
 
 	uint64_t icount;      /* retired; during an instruction: without it. See cpu_icount() */
 	uint64_t stop_icount; /* the engine stops between two instructions when icount gets here */
+	uint64_t run_end;     /* cpu_run()'s limit */
 	uint64_t run_limit;   /* engine.c: cpu_run()'s limit, or the local APIC timer's deadline if
 				 that is earlier */
 	/* Set by the engine before it runs code, valid while nothing marked E_SYNC has run: */
@@ -339,6 +349,8 @@ void excp_deliver_raised(struct cpu *cpu);
 bool excp_take_pending(struct cpu *cpu);
 /* Would excp_take_pending() deliver something that ends HLT now? Changes nothing. */
 bool excp_wakes(const struct cpu *cpu);
+/* Does an interrupt wait that is delivered once IF is set? */
+bool excp_intr_waits(const struct cpu *cpu);
 /* After excp_take_pending(): is EFLAGS.RF all that the next boundary is looked at for? It stays set
  * between the iterations of a REP. */
 bool excp_only_rf(const struct cpu *cpu);

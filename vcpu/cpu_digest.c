@@ -215,3 +215,81 @@ size_t digest_collect(struct cpu *cpu, struct ram_digest *d, uint8_t *buf, size_
 	must(!w.overflow);
 	return w.len;
 }
+
+/* ---- snapshots ---- */
+
+int ram_digest_save(const struct ram_digest *d, Dejavm__PageSums *ret)
+{
+	size_t n = 0, runs = 0;
+	uint8_t *out;
+
+	for (uint32_t i = 0; i < d->npages; i++) {
+		n += d->page[i] != 0;
+		runs += d->page[i] && (!i || !d->page[i - 1]);
+	}
+	ret->page = calloc(runs + 1, sizeof(*ret->page));
+	ret->count = calloc(runs + 1, sizeof(*ret->count));
+	ret->sums.data = out = malloc(n * 8 + 1);
+	if (!ret->page || !ret->count || !out)
+		return -ENOMEM;
+	ret->sums.len = n * 8;
+	ret->n_page = ret->n_count = runs;
+	runs = 0;
+	for (uint32_t i = 0; i < d->npages; i++) {
+		if (!d->page[i])
+			continue;
+		if (!i || !d->page[i - 1])
+			ret->page[runs++] = i;
+		ret->count[runs - 1]++;
+		for (unsigned b = 0; b < 8; b++)
+			*out++ = (uint8_t)(d->page[i] >> 8 * b);
+	}
+	return 0;
+}
+
+int ram_digest_check(const struct ram_digest *d, const Dejavm__PageSums *s, struct error *err)
+{
+	uint64_t n = 0, end = 0;
+
+	if (s->n_page != s->n_count)
+		return error_set(err, EINVAL, "vcpu: sums of pages: arrays of different lengths");
+	for (size_t i = 0; i < s->n_page; i++) {
+		if (s->page[i] < end || s->page[i] >= d->npages ||
+			s->count[i] > d->npages - s->page[i])
+			return error_set(err, EINVAL,
+				"vcpu: sums of %u pages from %u on: expected pages in order, below "
+				"%u",
+				s->count[i], s->page[i], d->npages);
+		end = (uint64_t)s->page[i] + s->count[i];
+		n += s->count[i];
+	}
+	if (s->sums.len != n * 8)
+		return error_set(err, EINVAL,
+			"vcpu: %zu bytes of sums for %llu pages: expected 8 each", s->sums.len,
+			(unsigned long long)n);
+	return 0;
+}
+
+int ram_digest_load(struct ram_digest *d, const Dejavm__PageSums *s, struct error *err)
+{
+	const uint8_t *in = s->sums.data;
+	int r = ram_digest_check(d, s, err);
+
+	if (r < 0)
+		return r;
+	memset(d->page, 0, d->npages * sizeof(*d->page));
+	memset(d->bucket, 0, sizeof(d->bucket));
+	d->sum = 0;
+	for (size_t i = 0; i < s->n_page; i++) {
+		for (uint32_t page = s->page[i]; page < s->page[i] + s->count[i]; page++) {
+			uint64_t h = 0;
+
+			for (unsigned b = 0; b < 8; b++)
+				h |= (uint64_t)*in++ << 8 * b;
+			d->page[page] = h;
+			d->sum += h;
+			d->bucket[page / d->bucket_pages] += (uint32_t)h;
+		}
+	}
+	return 0;
+}

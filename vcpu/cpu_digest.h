@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include "cpu.h"
 #include "error.h"
+#include "state.h"
 
 struct ram_digest;
 
@@ -26,5 +27,14 @@ void ram_digest_free(struct ram_digest *d);
  * the bytes used; cap of CPU_DIGEST_BLOB_MAX is always enough.
  */
 size_t digest_collect(struct cpu *cpu, struct ram_digest *d, uint8_t *buf, size_t cap);
+
+/*
+ * What RAM was at the last digest, for a snapshot: the next digest says what has changed since.
+ * *ret has been initialised. -ENOMEM. load: -EINVAL with *err, and nothing has changed; all pages
+ * are to be marked dirty after it.
+ */
+int ram_digest_save(const struct ram_digest *d, Dejavm__PageSums *ret);
+int ram_digest_check(const struct ram_digest *d, const Dejavm__PageSums *s, struct error *err);
+int ram_digest_load(struct ram_digest *d, const Dejavm__PageSums *s, struct error *err);
 
 #endif

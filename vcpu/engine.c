@@ -181,25 +181,41 @@ static void set_run_limit(struct cpu *cpu, uint64_t limit)
 		cpu->run_limit = limit;
 }
 
-static enum cpu_exit run(struct cpu *cpu, uint64_t limit)
+static bool is_over(const struct cpu *cpu)
+{
+	return cpu->reset_request || cpu->icount >= cpu->run_end || cpu->icount >= cpu->stop_icount;
+}
+
+bool engine_look(struct cpu *cpu)
 {
 	for (;;) {
-		if (cpu->reset_request)
-			return CPU_EXIT_RESET;
-		if (cpu->icount >= limit || cpu->icount >= cpu->stop_icount)
-			return CPU_EXIT_STOP;
-		if (cpu->look || cpu->halted || cpu->icount >= cpu->run_limit) {
-			set_run_limit(cpu, limit);
-			cpu->look = true;
-			if (excp_take_pending(cpu))
-				continue;
-			if (cpu->halted)
-				return CPU_EXIT_HALT;
-		}
-		mmu_sync(cpu);
-		cpu->run_key = icache_key(cpu);
-		cpu->run_tlb = cpu->mmu->fast + (mem_user(cpu) ? 2 * TLB_STRIDE : 0);
-		if (cpu->look || unlikely(traces_exec(cpu)))
+		if (is_over(cpu))
+			return false;
+		if (!cpu->look && !cpu->halted && cpu->icount < cpu->run_limit)
+			break;
+		set_run_limit(cpu, cpu->run_end);
+		cpu->look = true;
+		if (excp_take_pending(cpu))
+			continue;
+		if (cpu->halted)
+			return false;
+		break;
+	}
+	mmu_sync(cpu);
+	engine_mode(cpu);
+	return !cpu->look && likely(!traces_exec(cpu));
+}
+
+static enum cpu_exit run(struct cpu *cpu)
+{
+	for (;;) {
+		bool free = engine_look(cpu);
+
+		if (is_over(cpu))
+			return cpu->reset_request ? CPU_EXIT_RESET : CPU_EXIT_STOP;
+		if (cpu->halted)
+			return CPU_EXIT_HALT;
+		if (!free)
 			step_one(cpu);
 		else if (!cpu->tcg || !tcg_run(cpu))
 			engine_run_blocks(cpu, engine_end(cpu));
@@ -213,13 +229,15 @@ enum cpu_exit cpu_run(struct cpu *cpu, uint64_t limit)
 
 	cpu->catch_ = &here;
 	cpu->look = true;
+	cpu->run_end = limit;
 	if (sigsetjmp(here, 0)) {
 		cpu->rep_again = false;
 		cpu->look = true;
-		cpu->fl_desc = 0;
+		if (cpu->fl_desc)
+			tcg_flags(cpu, 0);
 		excp_deliver_raised(cpu);
 	}
-	e = run(cpu, limit);
+	e = run(cpu);
 	fpu_park(cpu->fpu);
 	sse_park(cpu);
 	cpu->catch_ = outer;

@@ -18,6 +18,19 @@ static inline uint64_t engine_end(const struct cpu *cpu)
 	return cpu->run_limit < cpu->stop_icount ? cpu->run_limit : cpu->stop_icount;
 }
 
+/* Makes anew what code may rely on as long as nothing marked E_SYNC runs. */
+static inline void engine_mode(struct cpu *cpu)
+{
+	cpu->run_key = icache_key(cpu);
+	cpu->run_tlb = cpu->mmu->fast + (cpu->cpl == 3 ? 2 * TLB_STRIDE : 0);
+}
+
+/*
+ * At a boundary: whatever has come up is taken; what code may rely on (run_key and so on) is made
+ * anew. True: now code may run, up to engine_end(). Else run() goes on, which does the same again.
+ */
+bool engine_look(struct cpu *cpu);
+
 /* Interprets from cs:eip; end > cpu->icount. The second form counts how often blocks are executed.
  * May raise. */
 enum engine_stop engine_run_blocks(struct cpu *cpu, uint64_t end);

@@ -477,6 +477,11 @@ static bool pic_due(const struct cpu *cpu)
 	return cpu->intr && lapic_accepts_pic(cpu);
 }
 
+bool excp_intr_waits(const struct cpu *cpu)
+{
+	return apic_due(cpu) || pic_due(cpu);
+}
+
 /* Ends what lasts for one instruction only, once that has passed. */
 static void expire(struct cpu *cpu)
 {

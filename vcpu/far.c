@@ -317,7 +317,6 @@ static void iret_flags(struct cpu *cpu, uint32_t image, uint32_t mask)
 	if (image & mask & FL_RF)
 		cpu->rf_icount = cpu->icount + 1;
 	flags_set(cpu, (flags_get(cpu) & ~mask) | (image & mask) | FL_ONE);
-	cpu->look = true;
 }
 
 static void iret_8086(struct cpu *cpu, unsigned w)

@@ -13,14 +13,6 @@
 
 #include "cpu.h"
 
-#define CC_OF	 0x0001u
-#define CC_CF	 0x0100u
-#define CC_PF	 0x0400u
-#define CC_AF	 0x1000u
-#define CC_ZF	 0x4000u
-#define CC_SF	 0x8000u
-#define CC_ARITH (CC_OF | CC_CF | CC_PF | CC_AF | CC_ZF | CC_SF)
-
 #if defined(__x86_64__) && !defined(DEJAVM_PORTABLE)
 #define FLAGS_HOST_X86 1
 #else

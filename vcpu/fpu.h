@@ -80,14 +80,36 @@ static inline void fpu_gate(struct cpu *cpu)
  * exception that is not masked forbids it. sets_c1: the instruction determines C1, whatever it was.
  */
 bool fpu_enter(struct cpu *cpu, bool sets_c1);
-/* What a translator may emit as the same instruction of the host while `live` is FPU_LIVE. */
+/* What a translator may emit as the same instruction of the host while `live` is FPU_LIVE. Memory
+ * operands have *ret_size bytes (2, 4, 8, 10). */
 enum fpu_form {
 	FPU_FORM_NONE, /* the handler has to do it */
 	FPU_FORM_REG,
-	FPU_FORM_READ, /* memory, *ret_size bytes (2, 4, 8) */
+	FPU_FORM_READ,
 	FPU_FORM_WRITE,
+	FPU_FORM_COMI, /* C1 is to be cleared before */
+	FPU_FORM_CMOV, /* C1 is to be cleared afterwards */
+	FPU_FORM_FREE, /* as well */
+	FPU_FORM_CALL, /* fpu_trans() */
+	/* These do not count for FIP and its kin. */
+	FPU_FORM_LDCW,
+	FPU_FORM_STCW,
+	FPU_FORM_STSW, /* to memory or AX */
 };
 enum fpu_form fpu_form(uint8_t op, uint8_t modrm, unsigned *ret_size);
+static inline bool fpu_form_writes(enum fpu_form form)
+{
+	return form == FPU_FORM_WRITE || form == FPU_FORM_STCW || form == FPU_FORM_STSW;
+}
+static inline bool fpu_form_is_noted(enum fpu_form form)
+{
+	return form < FPU_FORM_LDCW;
+}
+/*
+ * A transcendental (D9 F0 to FF) on the state in the host's x87. False: nothing has happened, its
+ * handler has to do it. FIP and FOP are the caller's.
+ */
+bool fpu_trans(struct cpu *cpu, unsigned modrm);
 /* Before the memory goes. */
 void fpu_done(struct fpu *f);
 

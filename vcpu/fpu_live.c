@@ -12,6 +12,7 @@
  *
  * Where the state is can never be seen by the guest: both ways give the same bits.
  */
+#include "fpu_host_x87.h"
 #include "fpu_int.h"
 #include "flags.h"
 #include "mem.h"
@@ -34,10 +35,6 @@ struct image {
 };
 
 _Static_assert(sizeof(struct image) == 108, "as in the manual");
-
-struct env {
-	uint32_t cw, sw, tags, ip, ip_sel, dp, dp_sel;
-};
 
 /* The reserved precision 01 is extended here; the host is not asked. */
 static uint16_t host_cw(uint16_t cw)
@@ -84,24 +81,7 @@ void fpu_leave(struct fpu *f)
 	}
 	f->live = FPU_HOME;
 	owner = NULL;
-}
-
-/* ORs bits into the host's status word. */
-static void host_set_sw(unsigned bits)
-{
-	struct env e;
-
-	__asm__ volatile("fnstenv %0" : "=m"(e));
-	e.sw |= bits;
-	__asm__ volatile("fldenv %0" : : "m"(e));
-}
-
-static inline unsigned host_sw(void)
-{
-	uint16_t sw;
-
-	__asm__ volatile("fnstsw %0" : "=a"(sw));
-	return sw;
+	fpu_set_cw(f, f->cw); /* translated code has not kept all that follows from it */
 }
 
 bool fpu_enter(struct cpu *cpu, bool sets_c1)
@@ -390,20 +370,6 @@ static void live_free(struct cpu *cpu, const struct insn *in)
 	note(cpu, f, in);
 }
 
-static inline void host_push(struct f80 x)
-{
-	__asm__ volatile("fldt %0" : : "m"(x));
-}
-
-/* A real indefinite, IE and SF if the register is empty. */
-static inline struct f80 host_pop(void)
-{
-	struct f80 x;
-
-	__asm__ volatile("fstpt %0" : "=m"(x));
-	return x;
-}
-
 /* FPREM, FPREM1: how far one that remains partial goes is up to the processor. */
 static void live_rem(struct cpu *cpu, const struct insn *in)
 {
@@ -492,127 +458,14 @@ static void live_fnclex(struct cpu *cpu, const struct insn *in)
 }
 
 /* ---- transcendentals: our own, on the host's stack ---- */
-/*
- * Whatever the computation has flagged; C1 is not carried to the host, most likely the next
- * instruction sets it anyway. sw: as it was before.
- */
-static void trans_done(struct fpu *f, unsigned sw, unsigned flags)
-{
-	if (flags & SW_EXCPS & ~sw)
-		host_set_sw(flags & SW_EXCPS);
-	if (flags & SW_C1)
-		f->live = FPU_LIVE_C1;
-}
-
-/*
- * Ready, and nothing in the status word that the handlers below cannot do with: SF tells them
- * that a register was empty, C2 has to be cleared by some. ret_sw: the status word
- */
-static inline bool trans_ready(struct cpu *cpu, const struct fpu *f, unsigned *ret_sw)
-{
-	if (!ready(cpu, f))
-		return false;
-	*ret_sw = host_sw();
-	return !(*ret_sw & (SW_SF | SW_C2));
-}
-
-/* FSIN, FCOS, F2XM1 */
-static void live_trans1(struct cpu *cpu, const struct insn *in)
+static void live_trans(struct cpu *cpu, const struct insn *in)
 {
 	struct fpu *f = cpu_fpu(cpu);
-	struct f80 x, r = f80_indefinite();
-	struct f80_env *e = fpu_env(f);
-	bool in_range = true;
-	unsigned sw;
 
-	if (!trans_ready(cpu, f, &sw)) {
+	if (!ready(cpu, f) || !fpu_trans(cpu, in->modrm))
 		fpu_esc(cpu, in);
-		return;
-	}
-	x = host_pop();
-	if (likely(!(host_sw() & SW_SF))) {
-		switch (in->modrm) {
-		case 0xf0: r = f80_2xm1(e, x); break;
-		case 0xfe: in_range = f80_sincos(e, x, &r, NULL); break;
-		default: in_range = f80_sincos(e, x, NULL, &r); break;
-		}
-	}
-	if (unlikely(!in_range)) {
-		host_push(x);
-		fpu_esc(cpu, in);
-		return;
-	}
-	host_push(r);
-	note(cpu, f, in);
-	trans_done(f, sw, e->flags);
-}
-
-/* FSINCOS, FPTAN: the second result is pushed. */
-static void live_trans1_push(struct cpu *cpu, const struct insn *in)
-{
-	struct fpu *f = cpu_fpu(cpu);
-	struct f80 x, r0 = f80_indefinite(), r1 = r0;
-	struct f80_env *e = fpu_env(f);
-	bool in_range = true, empty;
-	unsigned sw;
-
-	if (!trans_ready(cpu, f, &sw)) {
-		fpu_esc(cpu, in);
-		return;
-	}
-	x = host_pop();
-	empty = host_sw() & SW_SF;
-	if (unlikely(empty)) {
-		; /* both results are indefinite, and the second is pushed, room or not */
-	} else if (in->modrm == 0xfb) {
-		in_range = f80_sincos(e, x, &r0, &r1);
-	} else {
-		in_range = f80_tan(e, x, &r0);
-		r1 = f80_is_nan(r0) ? r0 : f80_make(false, F80_BIAS, F80_J);
-	}
-	if (unlikely(!in_range)) {
-		host_push(x);
-		fpu_esc(cpu, in);
-		return;
-	}
-	host_push(r0);
-	host_push(r1);
-	note(cpu, f, in);
-	if (unlikely(host_sw() & SW_SF)) {
-		/* Perhaps there was no room and an indefinite was pushed: then the other result
-		 * is one, too. */
-		__asm__ volatile("fst %%st(1)" : :);
-		if (!empty)
-			host_set_sw(SW_C1);
-		return;
-	}
-	trans_done(f, sw, e->flags);
-}
-
-/* FYL2X, FPATAN, FYL2XP1 */
-static void live_trans2(struct cpu *cpu, const struct insn *in)
-{
-	struct fpu *f = cpu_fpu(cpu);
-	struct f80 x, y, r = f80_indefinite();
-	struct f80_env *e = fpu_env(f);
-	unsigned sw;
-
-	if (!trans_ready(cpu, f, &sw)) {
-		fpu_esc(cpu, in);
-		return;
-	}
-	x = host_pop();
-	y = host_pop();
-	if (likely(!(host_sw() & SW_SF))) {
-		switch (in->modrm) {
-		case 0xf1: r = f80_yl2x(e, x, y); break;
-		case 0xf3: r = f80_atan2(e, y, x); break;
-		default: r = f80_yl2xp1(e, x, y); break;
-		}
-	}
-	host_push(r);
-	note(cpu, f, in);
-	trans_done(f, sw, e->flags);
+	else
+		note(cpu, f, in);
 }
 
 void fpu_done(struct fpu *f)
@@ -653,22 +506,22 @@ static const insn_fn reg_handlers[8][8] = {
 static const insn_fn d9_handlers[32] = {
 	live_reg, live_reg, NULL, NULL, live_reg, live_reg, NULL, NULL, /* FCHS FABS FTST FXAM */
 	live_reg, live_reg, live_reg, live_reg, live_reg, live_reg, live_reg, NULL, /* constants */
-	live_trans1,								    /* F2XM1 */
-	live_trans2,								    /* FYL2X */
-	live_trans1_push,							    /* FPTAN */
-	live_trans2,								    /* FPATAN */
+	live_trans,								    /* F2XM1 */
+	live_trans,								    /* FYL2X */
+	live_trans,								    /* FPTAN */
+	live_trans,								    /* FPATAN */
 	live_reg,								    /* FXTRACT */
 	live_rem,								    /* FPREM1 */
 	live_reg,								    /* FDECSTP */
 	live_reg,								    /* FINCSTP */
 	live_rem,								    /* FPREM */
-	live_trans2,								    /* FYL2XP1 */
+	live_trans,								    /* FYL2XP1 */
 	live_reg,								    /* FSQRT */
-	live_trans1_push,							    /* FSINCOS */
+	live_trans,								    /* FSINCOS */
 	live_reg,								    /* FRNDINT */
 	live_reg,								    /* FSCALE */
-	live_trans1,								    /* FSIN */
-	live_trans1,								    /* FCOS */
+	live_trans,								    /* FSIN */
+	live_trans,								    /* FCOS */
 };
 
 insn_fn fpu_handler(uint8_t op, uint8_t modrm)
@@ -706,6 +559,15 @@ enum fpu_form fpu_form(uint8_t op, uint8_t modrm, unsigned *ret_size)
 		{ live_write2, FPU_FORM_WRITE, 2 },
 		{ live_write4, FPU_FORM_WRITE, 4 },
 		{ live_write8, FPU_FORM_WRITE, 8 },
+		{ live_read10, FPU_FORM_READ, 10 },
+		{ live_write10, FPU_FORM_WRITE, 10 },
+		{ live_comi, FPU_FORM_COMI, 0 },
+		{ live_cmov, FPU_FORM_CMOV, 0 },
+		{ live_free, FPU_FORM_FREE, 0 },
+		{ live_trans, FPU_FORM_CALL, 0 },
+		{ live_fldcw, FPU_FORM_LDCW, 2 },
+		{ live_fnstcw, FPU_FORM_STCW, 2 },
+		{ live_fnstsw, FPU_FORM_STSW, 2 },
 	};
 	insn_fn fn = fpu_handler(op, modrm);
 

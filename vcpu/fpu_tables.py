@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Makes fpu_tables.h: the constants of fpu_trans.c, from series in exact integer arithmetic.
+"""Makes fpu_tables.h: the constants of fpu_trans.c and fpu_fast.c, from series in exact integer arithmetic.
 
 Usage: fpu_tables.py > fpu_tables.h
 Every value is rounded to nearest. Qn means a fixed-point number with n fraction bits.
@@ -50,6 +50,22 @@ def exp_of(x):
     return total
 
 
+def sin_of(x, n=1):
+    """sin x; n = 0: cos x."""
+    total, term = 0, x if n else ONE
+    while term:
+        total += term
+        term = -(term * x // ONE * x // ((n + 1) * (n + 2) * ONE))
+        n += 2
+        if abs(term) < 2:
+            break
+    return total
+
+
+def cos_of(x):
+    return sin_of(x, 0)
+
+
 LN2 = log1p_of(1, 1)
 PI = 4 * (4 * atan_of(1, 5) - atan_of(1, 239))
 
@@ -65,6 +81,19 @@ def array(name, comment, values):
     for v in values:
         print("\t%s," % lit(v))
     print("};")
+
+
+def words(name, comment, values):
+    print("\n/* %s */" % comment)
+    print("static const uint64_t %s[%d] = {" % (name, len(values)))
+    for v in values:
+        print("\tUINT64_C(0x%016x)," % v)
+    print("};")
+
+
+def scaled(n, step, den):
+    """n coefficients 1 / den(i) of a series in y = 2^step * x, Q64."""
+    return [rounded(ONE // (den(i) << step * i), 64) for i in range(n)]
 
 
 def scalar(name, comment, v):
@@ -89,7 +118,7 @@ def log_table():
 def main():
     c, log = log_table()
     print("/* SPDX-License-Identifier: GPL-2.0-or-later */")
-    print("/*\n * Constants of fpu_trans.c. Made by fpu_tables.py: do not edit.\n */")
+    print("/*\n * Constants of fpu_trans.c and fpu_fast.c. Made by fpu_tables.py: do not edit.\n */")
     print("/* clang-format off */")
     print("#ifndef DEJAVM_FPU_TABLES_H\n#define DEJAVM_FPU_TABLES_H\n")
     print('#include "fpu_arith.h"\n')
@@ -102,9 +131,17 @@ def main():
     array("fx_exp", "1 / (n + 1)!, Q127", [rounded(ONE // factorial(n + 1), 127) for n in range(15)])
     array("fx_inv", "1 / (n + 1), Q127", [rounded(ONE // (n + 1), 127) for n in range(18)])
     array("fx_atan", "1 / (2n + 1), Q127", [rounded(ONE // (2 * n + 1), 127) for n in range(11)])
-    array("fx_exp2_table", "2^(n / 64), Q127", [rounded(exp_of(LN2 * n // 64), 127) for n in range(64)])
+    array("fx_exp2_table", "2^(n / 128), Q127", [rounded(exp_of(LN2 * n // 128), 127) for n in range(128)])
+    array("fx_sin_table", "sin(n / 64), Q127", [rounded(sin_of(ONE * n // 64), 127) for n in range(52)])
+    array("fx_cos_table", "cos(n / 64), Q127", [rounded(cos_of(ONE * n // 64), 127) for n in range(52)])
     array("fx_atan_table", "atan(n / 32), Q126", [rounded(atan_of(n, 32), 126) for n in range(33)])
     array("fx_log2_table", "-log2(fx_recip[n] / 256), less 1 from 53 on; two's complement, Q127", log)
+    words("fx64_sin", "1 / (2n + 3)! / 2^(14 n), Q64", scaled(3, 14, lambda i: factorial(2 * i + 3)))
+    words("fx64_cos", "1 / (2n + 2)! / 2^(14 n), Q64", scaled(4, 14, lambda i: factorial(2 * i + 2)))
+    words("fx64_exp", "1 / (n + 2)! / 2^(7 n), Q64", scaled(7, 7, lambda i: factorial(i + 2)))
+    words("fx64_log_even", "1 / (2n + 2) / 2^(14 n), Q64", scaled(5, 14, lambda i: 2 * i + 2))
+    words("fx64_log_odd", "1 / (2n + 3) / 2^(14 n + 7), Q64", scaled(4, 14, lambda i: (2 * i + 3) << 7))
+    words("fx64_atan", "1 / (2n + 3) / 2^(12 n), Q64", scaled(6, 12, lambda i: 2 * i + 3))
     print("\n/* 256 / (1 + (n + 1/2) / 128) */")
     print("static const uint16_t fx_recip[128] = {")
     for i in range(0, 128, 8):

@@ -10,92 +10,11 @@
  * (fpu_tables.py makes the constants). Qn is a number with n fraction bits. Results that can be
  * tiny stay in floating form (struct xf), so that the error is relative.
  */
-#include "fpu_arith.h"
+#include "fpu_fast.h"
 #include "fpu_tables.h"
-
-#define ONE_Q127 ((u128)1 << 127)
+#include "fpu_xf.h"
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
-
-/* (-1)^neg * m / 2^127 * 2^exp, top bit of m set */
-struct xf {
-	u128 m;
-	int exp;
-	bool neg;
-};
-
-static inline int clz128(u128 v)
-{
-	uint64_t hi = (uint64_t)(v >> 64);
-
-	return hi ? __builtin_clzll(hi) : 64 + __builtin_clzll((uint64_t)v);
-}
-
-/* Upper half of the product */
-static inline u128 mul_hi(u128 a, u128 b)
-{
-	uint64_t a1 = (uint64_t)(a >> 64), a0 = (uint64_t)a;
-	uint64_t b1 = (uint64_t)(b >> 64), b0 = (uint64_t)b;
-	u128 mid = (u128)a1 * b0 + ((u128)a0 * b0 >> 64);
-	u128 mid2 = (u128)a0 * b1 + (uint64_t)mid;
-
-	return (u128)a1 * b1 + (mid >> 64) + (mid2 >> 64);
-}
-
-static inline u128 shr(u128 v, unsigned n)
-{
-	return n < 128 ? v >> n : 0;
-}
-
-static inline struct xf xf_norm(bool neg, int exp, u128 m)
-{
-	int z = clz128(m);
-
-	return (struct xf){ .m = m << z, .exp = exp - z, .neg = neg };
-}
-
-/* a * c / 2^127, c a Q127 number */
-static inline struct xf xf_mul_q127(struct xf a, u128 c)
-{
-	return xf_norm(a.neg, a.exp + 1, mul_hi(a.m, c));
-}
-
-/* The same for c < 1, even where it has been rounded to 1. */
-static inline struct xf xf_mul_below(struct xf a, u128 c)
-{
-	return c < ONE_Q127 ? xf_mul_q127(a, c) : xf_norm(a.neg, a.exp, a.m - 1);
-}
-
-/* One step of long division, base 2^64: floor(rem * 2^64 / b), rem < b, b's top bit set. rem
- * becomes the remainder. */
-static uint64_t div_digit(u128 *rem, u128 b)
-{
-	uint64_t b1 = (uint64_t)(b >> 64), b0 = (uint64_t)b, hi = (uint64_t)(*rem >> 64), unused;
-	u128 q = hi < b1 ? div_128_64(hi, (uint64_t)*rem, b1, &unused) : UINT64_MAX, t;
-
-	t = *rem - q * b1;
-	while (!(t >> 64) && t << 64 < q * b0) {
-		q--;
-		t += b1;
-	}
-	*rem = (t << 64) - q * b0;
-	return (uint64_t)q;
-}
-
-static struct xf xf_div(struct xf a, struct xf b)
-{
-	struct xf r = { .exp = a.exp - b.exp - 1, .neg = a.neg != b.neg };
-	u128 rem = a.m;
-
-	if (rem >= b.m) {
-		rem >>= 1;
-		r.exp++;
-	}
-	r.m = (u128)div_digit(&rem, b.m) << 64;
-	r.m |= div_digit(&rem, b.m);
-	/* rem >= b / 2, but for the bit that the shift lost */
-	return xf_norm(r.neg, r.exp, r.m);
-}
 
 /* exact false: there is always something behind the last bit, for these functions' values are
  * irrational. */
@@ -103,17 +22,6 @@ static struct f80 xf_round(struct f80_env *e, struct xf x, bool exact)
 {
 	return f80_round(
 		e, x.neg, x.exp + F80_BIAS, (uint64_t)(x.m >> 64), (uint64_t)x.m | !exact, 64);
-}
-
-/* |x| */
-static struct xf xf_from(struct f80 x)
-{
-	struct xf r = { .neg = false };
-	uint64_t m;
-
-	r.exp = f80_unpack(x, &m) - F80_BIAS;
-	r.m = (u128)m << 64;
-	return r;
 }
 
 /* x as a Q128 number, x < 1 */
@@ -163,37 +71,20 @@ static inline u128 poly_positive(const u128 *c, unsigned n, u128 z)
 
 /* ---- FSIN, FCOS, FSINCOS, FPTAN ---- */
 
-/* pi / 2, Q65: exact, as 66-bit pi is */
-#define HALF_PI_Q65 ((u128)3 << 64 | UINT64_C(0x243f6a8885a308d3))
-/* 2 / pi, Q64, rounded down */
-#define TWO_OVER_PI_Q64 UINT64_C(0xa2f9836e4e44152a)
-
 /* |x| = quadrant * pi/2 + r, |r| <= pi/4. x finite, not zero, |x| < 2^63 */
 static unsigned trig_reduce(struct f80 x, struct xf *ret_r)
 {
 	struct xf r = xf_from(x);
 	u128 v, n;
+	bool neg;
 
 	/* Below 1/4: nothing to reduce; from there on x is a multiple of 2^-65. */
 	if (r.exp < -2) {
 		*ret_r = r;
 		return 0;
 	}
-	/* The quotient by the reciprocal is right or a little too small. */
-	v = (r.m >> 64) << (r.exp + 2);
-	n = shr((r.m >> 64) * TWO_OVER_PI_Q64, (unsigned)(127 - r.exp));
-	v -= n * HALF_PI_Q65;
-	while (v >= HALF_PI_Q65) {
-		v -= HALF_PI_Q65;
-		n++;
-	}
-	/* v is not 0: 66-bit pi is odd and a multiple of it has more than 64 significant bits. */
-	if (v > HALF_PI_Q65 - v) {
-		*ret_r = xf_norm(true, 62, HALF_PI_Q65 - v);
-		n++;
-	} else {
-		*ret_r = xf_norm(false, 62, v);
-	}
+	neg = half_pi_reduce((uint64_t)(r.m >> 64), r.exp, &n, &v);
+	*ret_r = xf_norm(neg, 62, v);
 	return (unsigned)n & 3;
 }
 
@@ -241,6 +132,8 @@ bool f80_sincos(struct f80_env *e, struct f80 x, struct f80 *ret_sin, struct f80
 	unsigned quadrant;
 	u128 z;
 
+	if (fast_sincos(e, x, ret_sin, ret_cos))
+		return true;
 	if (trig_special(e, x, &s, &c)) {
 		if (ret_sin)
 			*ret_sin = s;
@@ -274,7 +167,7 @@ bool f80_tan(struct f80_env *e, struct f80 x, struct f80 *ret)
 	unsigned quadrant;
 	u128 z;
 
-	if (trig_special(e, x, ret, &unused))
+	if (fast_tan(e, x, ret) || trig_special(e, x, ret, &unused))
 		return true;
 	if (f80_exp(x) >= F80_BIAS + 63)
 		return false;
@@ -308,37 +201,14 @@ static int atan2_special(struct f80 y, struct f80 x)
 	return f80_is_zero(x) ? 2 : -1;
 }
 
-/*
- * atan(b / a), 0 < b <= a, as fx_atan_table[k] + *ret_t, k returned. *ret_t is 0 < |t| < 1/64, or m
- * == 0.
- */
+/* The same with the arctangent of *ret_t, as fpu_xf.h has it. */
 static unsigned atan_kernel(struct xf a, struct xf b, struct xf *ret_t)
 {
-	unsigned d = (unsigned)(a.exp - b.exp), k = 0;
-	struct xf t;
-	u128 z;
+	unsigned k = atan_reduce(a, b, ret_t);
 
-	if (d <= 6) {
-		u128 q = ((b.m >> 58) >> d) / (a.m >> 64);
-
-		k = ((unsigned)q + 1) >> 1; /* 32 b / a, to nearest */
-	}
-	if (k == 0) {
-		t = xf_div(b, a);
-	} else {
-		/* tan(u - v) = (tan u - tan v) / (1 + tan u tan v), with b / a and k / 32; exact
-		 * but for the division */
-		u128 fa = a.m >> 6, fb = b.m >> 6 >> d;
-		u128 p = 32 * fb, q = k * fa, den = 32 * fa + k * fb;
-
-		if (p == q) {
-			*ret_t = (struct xf){ .m = 0 };
-			return k;
-		}
-		t = xf_div(xf_norm(p < q, 0, p < q ? q - p : p - q), xf_norm(false, 0, den));
-	}
-	z = square_q128(t);
-	*ret_t = xf_mul_below(t, poly_alternating(fx_atan, COUNT(fx_atan), z));
+	if (ret_t->m)
+		*ret_t = xf_mul_below(
+			*ret_t, poly_alternating(fx_atan, COUNT(fx_atan), square_q128(*ret_t)));
 	return k;
 }
 
@@ -351,7 +221,7 @@ struct f80 f80_atan2(struct f80_env *e, struct f80 y, struct f80 x)
 	unsigned k;
 	u128 angle;
 
-	if (f80_nan_result(e, y, x, &r))
+	if (fast_atan2(e, y, x, &r) || f80_nan_result(e, y, x, &r))
 		return r;
 	if (f80_denormal_stop(e, y, x))
 		return y;
@@ -404,7 +274,7 @@ static struct xf exp2m1_small(struct xf x, bool neg)
 /* 2^f, 1 <= result < 2, Q127; f Q112, 0 <= f < 1 */
 static u128 exp2_frac(u128 f)
 {
-	u128 t = fx_exp2_table[(unsigned)(f >> 106)];
+	u128 t = fx_exp2_table[2 * (unsigned)(f >> 106)];
 	u128 u = mul_hi((f & (((u128)1 << 106) - 1)) << 16, fx_ln2);
 	u128 w = mul_hi(u, poly_positive(fx_exp, COUNT(fx_exp), u));
 
@@ -439,7 +309,7 @@ struct f80 f80_2xm1(struct f80_env *e, struct f80 x)
 	struct xf a;
 	struct f80 r;
 
-	if (f80_nan_result(e, x, x, &r))
+	if (fast_2xm1(e, x, &r) || f80_nan_result(e, x, x, &r))
 		return r;
 	if (f80_is_zero(x) || f80_denormal_stop(e, x, x))
 		return x;
@@ -544,7 +414,7 @@ struct f80 f80_yl2x(struct f80_env *e, struct f80 x, struct f80 y)
 	struct xf a;
 	struct f80 r;
 
-	if (f80_nan_result(e, y, x, &r))
+	if (fast_yl2x(e, x, y, &r) || f80_nan_result(e, y, x, &r))
 		return r;
 	if (f80_is_zero(x))
 		return yl2_special(e, y, true, true, true);

@@ -2,8 +2,7 @@
 /*
  * The front end: a block of guest code (SDM vol. 2) to the intermediate representation. A table
  * gives each row of insn.def its rule; what has none, or whose rule declines, is left to the
- * interpreter: called from within the block, or after leaving it if the instruction may change what
- * the block assumes.
+ * interpreter's handler, called from within the block.
  */
 #include "front_int.h"
 
@@ -112,8 +111,32 @@ static const struct front_rule rules[INSN_COUNT] = {
 	[INSN_1_F5] = { R(plain), .op = IR_CMC },
 	[INSN_1_F8] = { R(plain), .op = IR_CLC },
 	[INSN_1_F9] = { R(plain), .op = IR_STC },
+	[INSN_1_9E] = { R(sahf) },
 	[INSN_1_D8] = { R(fpu) },
 	[INSN_1_9B] = { R(fwait) },
+
+	[INSN_1_9C] = { R(pushf) },
+	[INSN_1_FA] = { R(cli) },
+	[INSN_1_FC] = { R(direction), .arg = 0 },
+	[INSN_1_FD] = { R(direction), .arg = 1 },
+	[INSN_1_06] = { R(push_seg) },
+	[INSN_1_0E] = { R(push_seg) },
+	[INSN_1_16] = { R(push_seg) },
+	[INSN_1_1E] = { R(push_seg) },
+	[INSN_2_A0] = { R(push_seg) },
+	[INSN_2_A8] = { R(push_seg) },
+	[INSN_1_8C] = { R(mov_from_seg) },
+	[INSN_2_31] = { R(rdtsc) },
+	[INSN_1_A4] = { R(movs) },
+	[INSN_1_A5] = { R(movs) },
+	[INSN_1_A6] = { R(cmps) },
+	[INSN_1_A7] = { R(cmps) },
+	[INSN_1_AA] = { R(stos) },
+	[INSN_1_AB] = { R(stos) },
+	[INSN_1_AC] = { R(lods) },
+	[INSN_1_AD] = { R(lods) },
+	[INSN_1_AE] = { R(scas) },
+	[INSN_1_AF] = { R(scas) },
 
 	[INSN_1_50] = { R(push_r) },
 	[INSN_1_58] = { R(pop_r) },
@@ -200,11 +223,7 @@ static unsigned address_reg(unsigned r)
 	return r == REG_NONE ? IR_NONE : r;
 }
 
-/*
- * DS, ES and SS are flat here. CS may be execute-only, and writes through it fault: it does not
- * pay.
- */
-static bool seg_is_usable(const struct front *f, unsigned seg)
+bool front_seg_is_usable(const struct front *f, unsigned seg)
 {
 	if (seg == SEG_FS || seg == SEG_GS)
 		return f->segs >> seg & 1;
@@ -217,7 +236,7 @@ bool front_host(struct front *f, const struct insn *in, unsigned size, bool writ
 	uint32_t disp = in->disp;
 	struct ir_op *op;
 
-	if (!seg_is_usable(f, in->seg))
+	if (!front_seg_is_usable(f, in->seg))
 		return false;
 	if (in->addrsize == 2 && base == IR_NONE) {
 		disp &= 0xffff;
@@ -247,7 +266,7 @@ bool front_rm(struct front *f, const struct insn *in, unsigned size, bool write,
 
 /* ---- the block ---- */
 
-enum verdict { GO_ON, ENDED, INTERPRET /* nothing was emitted for it */ };
+enum verdict { GO_ON, ENDED };
 
 static enum verdict translate_one(struct front *f, const struct insn *in)
 {
@@ -266,14 +285,7 @@ static enum verdict translate_one(struct front *f, const struct insn *in)
 		return ir_props(&b->op[b->n_ops - 1]) & IRO_END ? ENDED : GO_ON;
 	}
 	b->n_ops = mark;
-	if (!(insn_enc(in) & (E_JMP | E_SYNC))) {
-		front_op(f, IR_CALLI, 0, IR_NONE, IR_NONE, IR_NONE);
-		return GO_ON;
-	}
-	if (!b->n_insns)
-		return INTERPRET;
-	front_op(f, IR_STEP, 0, IR_NONE, IR_NONE, IR_NONE);
-	return ENDED;
+	return front_handler(f, in) ? GO_ON : ENDED;
 }
 
 static bool has_room(const struct front *f)
@@ -324,8 +336,6 @@ bool front_translate(struct ir_block *b, const uint8_t *code, unsigned len, uint
 			break;
 		f.next = eip + b->len + in->len;
 		v = translate_one(&f, in);
-		if (v == INTERPRET)
-			return false;
 		b->len += in->len;
 		b->insn_eip[++b->n_insns] = f.next;
 	}

@@ -12,7 +12,7 @@
 
 struct front {
 	struct ir_block *b;
-	unsigned segs;	  /* FS, GS: as front_translate()'s */
+	unsigned segs;	  /* as front_translate()'s */
 	unsigned n_edges; /* so far */
 	uint32_t next;	  /* guest address of the next instruction */
 };
@@ -48,6 +48,12 @@ bool front_host(struct front *f, const struct insn *in, unsigned size, bool writ
 void front_host_at(struct front *f, unsigned a, uint32_t imm, unsigned size, bool write);
 /* The ModRM operand as a register or IR_MEM, after its IR_HOST. */
 bool front_rm(struct front *f, const struct insn *in, unsigned size, bool write, unsigned *ret);
+
+/* DS, ES and SS are flat here. CS may be execute-only, and writes through it fault: it does not
+ * pay. */
+bool front_seg_is_usable(const struct front *f, unsigned seg);
+/* Left to the interpreter's handler. True: the block may go on behind it. (front_sys.c) */
+bool front_handler(struct front *f, const struct insn *in);
 
 /* Guest register r as an operand of that size. */
 static inline unsigned front_reg(unsigned size, unsigned r)
@@ -100,9 +106,22 @@ RULE(push_rm);
 RULE(pop_r);
 RULE(pop_rm);
 RULE(leave);
+/* front_sys.c */
+RULE(pushf);
+RULE(cli);
+RULE(direction);
+RULE(push_seg);
+RULE(mov_from_seg);
+RULE(rdtsc);
+RULE(movs);
+RULE(cmps);
+RULE(stos);
+RULE(lods);
+RULE(scas);
 /* front_fpu.c */
 RULE(fpu);
 RULE(fwait);
+RULE(sahf);
 /* front_sse.c */
 bool front_sse(struct front *f, const struct insn *in);
 /* front_flow.c */

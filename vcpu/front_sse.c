@@ -8,10 +8,10 @@ static bool kind_is(unsigned o, unsigned kind)
 	return (o & S_KIND) == kind;
 }
 
-/* Operands in XMM registers, general registers and memory, and no effect besides. */
+/* Operands in XMM registers, general registers and memory, and no effect besides but flags. */
 static bool is_regular(const struct sse_desc *d, const struct insn *in)
 {
-	if (!SSE_HOST || (d->flags & ~(unsigned)(S_A | S_FP | S_MO | S_RO | S_LD)))
+	if (!SSE_HOST || (d->flags & ~(unsigned)(S_A | S_FP | S_FL | S_MO | S_RO | S_LD)))
 		return false;
 	if (kind_is(d->reg, S_M) || kind_is(d->rm, S_M) || (!d->reg && d->ext < 0))
 		return false;
@@ -36,6 +36,7 @@ bool front_sse(struct front *f, const struct insn *in)
 		dst = in->reg;
 	else if (!in->mem && kind_is(d->rm, S_G) && (d->rm & S_W))
 		dst = in->rm;
-	front_op(f, IR_SSE, size, dst, in->mem ? IR_MEM : IR_NONE, IR_NONE);
+	front_op(f, d->flags & S_FL ? IR_SSEFL : IR_SSE, size, dst, in->mem ? IR_MEM : IR_NONE,
+		IR_NONE);
 	return true;
 }

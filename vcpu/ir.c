@@ -41,14 +41,19 @@ static bool count_is_cl(const struct ir_op *op)
 	}
 }
 
+static bool is_quiet(const struct ir_op *op)
+{
+	return op->op == IR_CALLI && op->cond == IR_CALL_QUIET;
+}
+
 unsigned ir_defs(const struct ir_op *op)
 {
-	return infos[op->op].may;
+	return is_quiet(op) ? 0 : infos[op->op].may;
 }
 
 unsigned ir_kills(const struct ir_op *op)
 {
-	return count_is_cl(op) ? 0 : infos[op->op].sure;
+	return count_is_cl(op) || is_quiet(op) ? 0 : infos[op->op].sure;
 }
 
 unsigned ir_cond_flags(unsigned cond)
@@ -61,11 +66,13 @@ unsigned ir_cond_flags(unsigned cond)
 
 static bool has_cond(const struct ir_op *op)
 {
-	return op->op == IR_JCC || op->op == IR_SETCC || op->op == IR_CMOV;
+	return op->op == IR_JCC || op->op == IR_SETCC || op->op == IR_CMOV || op->op == IR_FPUCC;
 }
 
 unsigned ir_uses(const struct ir_op *op)
 {
+	if (op->op == IR_CALLI && op->cond != IR_CALL_FLAGS)
+		return 0;
 	return infos[op->op].uses | (has_cond(op) ? ir_cond_flags(op->cond) : 0);
 }
 
@@ -97,13 +104,14 @@ unsigned ir_regs_read(const struct ir_op *op)
 
 	switch (op->op) {
 	case IR_CALLI:
-	case IR_STEP: return REGS_ALL;
+	case IR_CALLJ: return REGS_ALL;
 	case IR_INSN:
 	case IR_FPUGATE:
 	case IR_SSEGATE:
 	case IR_CLC:
 	case IR_STC:
 	case IR_CMC:
+	case IR_EFL:
 	case IR_JCC:
 	case IR_JMP: return 0;
 	case IR_HOST:
@@ -131,11 +139,10 @@ unsigned ir_regs_read(const struct ir_op *op)
 unsigned ir_regs_written(const struct ir_op *op)
 {
 	switch (op->op) {
-	case IR_CALLI:
-	case IR_STEP: return REGS_ALL;
+	case IR_CALLI: return is_quiet(op) ? (op->imm & REGS_GUEST) | 1u << IR_MEM : REGS_ALL;
+	case IR_CALLJ: return REGS_ALL;
 	case IR_INSN:
 	case IR_FPUGATE:
-	case IR_FPU:
 	case IR_SSEGATE:
 	case IR_HOST:
 	case IR_JMP:
@@ -146,11 +153,14 @@ unsigned ir_regs_written(const struct ir_op *op)
 	case IR_CLC:
 	case IR_STC:
 	case IR_CMC:
+	case IR_EFL:
+	case IR_SAHF:
 	case IR_JCC:
 	case IR_JZR:
 	case IR_JNZR: return 0;
 	case IR_MULX:
 	case IR_IMULX:
+	case IR_RDTSC:
 	case IR_DIV:
 	case IR_IDIV: return 1u << IR_EAX | 1u << IR_EDX;
 	case IR_CDQ: return 1u << IR_EDX;
@@ -273,6 +283,14 @@ static void put_operands(struct text *t, const struct ir_op *op)
 	case IR_JMPR:
 		put(t, " %s (%s)", reg_name(op->a, 4), op->dst < 3 ? jumps[op->dst] : "?");
 		return;
+	case IR_EFL: put(t, " %s %#x", op->dst ? "set" : "clear", op->imm); return;
+	case IR_GETSEG: put(t, " %s, seg %u", reg_name(op->dst, op->size), op->imm); return;
+	case IR_CALLI:
+		if (is_quiet(op))
+			put(t, " quiet, registers %#x", op->imm);
+		else if (op->cond == IR_CALL_SETS)
+			put(t, " sets flags");
+		return;
 	case IR_MOVZX:
 	case IR_MOVSX: from = op->cond; break;
 	default: break;
@@ -375,18 +393,27 @@ static const struct shape shapes[IR_N_OPS] = {
 	[IR_XCHG] = { 7, REG, REG, NONE },
 	[IR_CLC] = { 0, NONE, NONE, NONE },
 	[IR_STC] = { 0, NONE, NONE, NONE },
+	[IR_SAHF] = { 1, NONE, VALUE, NONE },
 	[IR_CMC] = { 0, NONE, NONE, NONE },
+	[IR_GETFL] = { 4, TEMP, NONE, NONE },
+	[IR_EFL] = { 0, 0, NONE, NONE },
+	[IR_GETSEG] = { 6, VALUE, NONE, NONE },
+	[IR_UP] = { 0, NONE, NONE, NONE },
+	[IR_RDTSC] = { 0, NONE, NONE, NONE },
 	[IR_CALLI] = { 0, NONE, NONE, NONE },
 	[IR_FPUGATE] = { 0, NONE, NONE, NONE },
-	[IR_FPU] = { 14, NONE, MEM | NONE, NONE },
+	[IR_FPU] = { 30, REG | NONE, MEM | NONE, NONE },
+	[IR_FPUFL] = { 4, NONE, NONE, NONE },
+	[IR_FPUCC] = { 4, NONE, NONE, NONE },
 	[IR_SSEGATE] = { 0, NONE, NONE, NONE },
 	[IR_SSE] = { 31, REG | NONE, MEM | NONE, NONE },
+	[IR_SSEFL] = { 31, NONE, MEM | NONE, NONE },
 	[IR_JCC] = { 0, NONE, NONE, NONE },
 	[IR_JZR] = { 0, NONE, NONE, NONE },
 	[IR_JNZR] = { 0, NONE, NONE, NONE },
 	[IR_JMP] = { 0, 0, NONE, NONE },
 	[IR_JMPR] = { 0, 0, VALUE, NONE },
-	[IR_STEP] = { 0, NONE, NONE, NONE },
+	[IR_CALLJ] = { 0, NONE, NONE, NONE },
 };
 
 static bool operand_fits(unsigned r, unsigned kinds, unsigned size)
@@ -414,7 +441,7 @@ static const char *check_shape(const struct ir_op *op)
 	if (s->sizes ? !(op->size & s->sizes) || (op->size & (op->size - 1)) : op->size)
 		return "size";
 	if (s->dst ? !operand_fits(op->dst, s->dst, op->size)
-		   : op->dst > (op->op == IR_HOST ? 1 : 2))
+		   : op->dst > (op->op == IR_HOST || op->op == IR_EFL ? 1 : 2))
 		return "dst";
 	if (ext && (op->cond < 1 || op->cond > 2 || op->cond > op->size ||
 			   !operand_fits(op->a, VALUE | MEM, op->cond)))
@@ -438,7 +465,7 @@ static const char *check_shape(const struct ir_op *op)
 		return "segment";
 	if (op->scale > 3 || (op->scale && (!addr || op->b == IR_NONE)))
 		return "scale";
-	if (op->cond > (has_cond(op) ? 15 : ext ? 2 : 0))
+	if (op->cond > (has_cond(op) ? 15 : ext ? 2 : op->op == IR_CALLI ? 2 : 0))
 		return "cond";
 	if (op->a == IR_MEM && op->op >= IR_BT && op->op <= IR_BTC && op->b != IR_IMM)
 		return "bit in memory by a register";
@@ -479,7 +506,7 @@ static const char *check_order(struct state *s, const struct ir_op *op)
 	s->temps |= wr & ~REGS_GUEST;
 	if (props & IRO_EXIT)
 		s->h = op->op == IR_HOST ? op : NULL;
-	if (wr & REGS_GUEST || op->dst == IR_MEM || ir_defs(op))
+	if (wr & REGS_GUEST || op->dst == IR_MEM || ir_defs(op) || op->op == IR_EFL)
 		s->changed = true;
 	if (wr & REGS_GUEST || op->dst == IR_MEM)
 		s->stored = true;

@@ -140,19 +140,39 @@ enum ir_reg {
 	X(CLC, IRF_C, IRF_C, 0, 0)                                                                 \
 	X(STC, IRF_C, IRF_C, 0, 0)                                                                 \
 	X(CMC, IRF_C, IRF_C, IRF_C, 0)                                                             \
+	/* dst (a temporary) = EFLAGS without VM and RF. */                                        \
+	X(GETFL, 0, 0, IRF_ALL, 0)                                                                 \
+	/* Sets (dst 1) or clears (dst 0) bits imm of EFLAGS that make nobody look: DF; IF can be  \
+	 * cleared. */                                                                             \
+	X(EFL, 0, 0, 0, 0)                                                                         \
+	/* dst (a register or temporary, size 2 or 4) = selector in segment register imm */        \
+	X(GETSEG, 0, 0, 0, 0)                                                                      \
+	/* Leaves if EFLAGS.DF is set. */                                                          \
+	X(UP, 0, 0, 0, IRO_EXIT)                                                                   \
+	/* EDX:EAX = the time-stamp counter, for an instruction without its privilege check; if    \
+	 * the model has none, as a quiet CALLI. */                                                \
+	X(RDTSC, 0, 0, 0, IRO_EXIT)                                                                \
+	/* All but OF, from AH */                                                                  \
+	X(SAHF, IRF_ALL & ~IRF_O, IRF_ALL & ~IRF_O, 0, 0)                                          \
 	/* The interpreter's handler does the whole instruction, then the block goes on, or is     \
-	 * left if anything wants to be looked at. With REP: all its iterations. */                \
+	 * left if anything wants to be looked at. With REP: all its iterations. cond: enum        \
+	 * ir_call. */                                                                             \
 	X(CALLI, IRF_ALL, IRF_ALL, IRF_ALL, IRO_EXIT)                                              \
 	/* An x87 instruction begins that the back end does if it can, else the interpreter's      \
 	 * handler, in which case all up to its IR_FPU is skipped. */                              \
 	X(FPUGATE, 0, 0, 0, IRO_EXIT)                                                              \
-	/* An x87 instruction that touches no guest register and no flags; a: IR_MEM or IR_NONE.   \
+	/* An x87 instruction that touches no flags; a: IR_MEM or IR_NONE; dst: IR_EAX or IR_NONE. \
 	 * The interpreter's handler does it where the back end cannot. */                         \
 	X(FPU, 0, 0, 0, 0)                                                                         \
-	/* The same for one of SSE: SSEGATE, IR_HOST, SSE. No flags; dst: the guest register that  \
-	 * it writes, or IR_NONE. */                                                               \
+	/* The same if it defines all flags (FCOMI), or reads those of cond (FCMOV). */            \
+	X(FPUFL, IRF_ALL, IRF_ALL, 0, 0)                                                           \
+	X(FPUCC, 0, 0, 0, 0)                                                                       \
+	/* The same for one of SSE: SSEGATE, IR_HOST, SSE. dst: the guest register that it writes, \
+	 * or IR_NONE. */                                                                          \
 	X(SSEGATE, 0, 0, 0, IRO_EXIT)                                                              \
 	X(SSE, 0, 0, 0, 0)                                                                         \
+	/* If it defines all flags (COMISD, PTEST). */                                             \
+	X(SSEFL, IRF_ALL, IRF_ALL, 0, 0)                                                           \
 	/* If cond, goes on at guest address imm, else with the next op. */                        \
 	X(JCC, 0, 0, 0, IRO_EDGE)                                                                  \
 	/* If ECX is 0 (JZR; JNZR: is not), goes on at imm. */                                     \
@@ -161,14 +181,22 @@ enum ir_reg {
 	/* Ends: at imm; at what register or temporary a says; dst: enum ir_jump */                \
 	X(JMP, 0, 0, 0, IRO_EDGE | IRO_END)                                                        \
 	X(JMPR, 0, 0, 0, IRO_EDGE | IRO_END)                                                       \
-	/* Ends: the interpreter does this instruction. */                                         \
-	X(STEP, 0, 0, 0, IRO_EXIT | IRO_END)
+	/* Ends: the interpreter's handler does the instruction, which says where to go on. */     \
+	X(CALLJ, 0, 0, 0, IRO_EXIT | IRO_END)
 
 enum ir_opcode {
 #define X(name, may, sure, uses, props) IR_##name,
 	IR_OPS(X)
 #undef X
 		IR_N_OPS
+};
+
+/* What the handler does about flags. */
+enum ir_call {
+	IR_CALL_FLAGS, /* asks for them and changes them */
+	IR_CALL_QUIET, /* neither; and it changes at most the guest registers of imm, a bit for
+			  each */
+	IR_CALL_SETS,  /* defines all of them, if it does not fault, and does not ask */
 };
 
 /* Why an IR_JMP or IR_JMPR goes: what a return predictor wants to know. */
@@ -192,6 +220,8 @@ struct ir_op {
 	uint8_t after_use, after_exit;
 	uint32_t imm;
 };
+
+#define IR_CPL0 0x100u
 
 #define IR_MAX_INSNS 64
 #define IR_MAX_OPS   512
@@ -222,8 +252,9 @@ unsigned ir_props(const struct ir_op *op); /* IRO_* */
 unsigned ir_cond_flags(unsigned cond);
 /*
  * Registers that op reads or may change: bit r of enum ir_reg up to IR_EDI (AH..BH count as EAX..
- * EBX), IR_T0, IR_T1; bit IR_MEM: it reads or writes at h. What CALLI, FPU, SSE and STEP do is
- * taken as everything. A narrow write reads its register too.
+ * EBX), IR_T0, IR_T1; bit IR_MEM: it reads or writes at h. What CALLI, FPU, SSE and CALLJ do is
+ * taken as everything, but for a CALLI that says what it writes. A narrow write reads its register
+ * too.
  */
 unsigned ir_regs_read(const struct ir_op *op);
 unsigned ir_regs_written(const struct ir_op *op);
@@ -237,9 +268,9 @@ const char *ir_check(const struct ir_block *b);
 /*
  * Fills in b from code, len bytes (at most to the end of its page) whose first one is at guest
  * address eip; mode: DECODE_*, flat; segs: bit SEG_FS, bit SEG_GS set if that segment may be
- * addressed by adding its base alone. Goes on through conditional jumps as long as the code is in
- * one piece, up to max_insns (<= IR_MAX_INSNS). False: the first instruction does not lie within
- * len bytes, or is one that only the interpreter can do (nothing to translate).
+ * addressed by adding its base alone, IR_CPL0 if the code runs at CPL 0. Goes on through
+ * conditional jumps as long as the code is in one piece, up to max_insns (<= IR_MAX_INSNS). False:
+ * the first instruction does not lie within len bytes, or the mode is another.
  */
 bool front_translate(struct ir_block *b, const uint8_t *code, unsigned len, uint32_t eip,
 	unsigned mode, unsigned segs, unsigned max_insns);

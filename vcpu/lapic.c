@@ -10,11 +10,13 @@
  * virtual wire mode, as firmware leaves them (SDM 10.4.7.1 and the MP specification, 3.6.2.2):
  * guests that start without firmware need the 8259.
  */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "hash.h"
 #include "log.h"
+#include "cpu_state.h"
 #include "sys.h"
 
 #define APIC_BASE_BSP	 0x100u
@@ -520,4 +522,39 @@ uint64_t lapic_digest(const struct cpu *cpu)
 	for (int i = 0; i < LVT_COUNT; i++)
 		h = hash_mix_(h ^ l->lvt[i]) + HASH_K0;
 	return hash_mix_(h ^ l->timer_zero_ns);
+}
+
+/* ---- snapshots ---- */
+
+const struct field lapic_fields[] = {
+	FIELD_MAX(struct lapic, id, 255),
+	FIELD_MAX(struct lapic, tpr, 255),
+	FIELD(struct lapic, ldr),
+	FIELD(struct lapic, dfr),
+	FIELD_MAX(struct lapic, svr, SVR_WRITE),
+	FIELD_ARRAY(struct lapic, isr),
+	FIELD_ARRAY(struct lapic, tmr),
+	FIELD_ARRAY(struct lapic, irr),
+	FIELD(struct lapic, esr),
+	FIELD(struct lapic, esr_new),
+	FIELD(struct lapic, icr_low),
+	FIELD(struct lapic, icr_high),
+	FIELD_ARRAY(struct lapic, lvt),
+	FIELD(struct lapic, initial_count),
+	FIELD_MAX(struct lapic, divide, 11),
+	FIELD_BOOL(struct lapic, timer_runs),
+	FIELD(struct lapic, timer_zero_ns),
+	FIELD_END,
+};
+
+int lapic_state_check(const Dejavm__StateGroup *g, struct error *err)
+{
+	struct lapic l;
+
+	if (fields_load(lapic_fields, &l, g, err) < 0)
+		return -EINVAL;
+	/* Its period divides. */
+	if (l.timer_runs && !l.initial_count)
+		return error_set(err, EINVAL, "vcpu, lapic: the timer runs with a count of 0");
+	return 0;
 }

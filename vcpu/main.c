@@ -7,6 +7,7 @@
 #include <linux/futex.h>
 #include <sys/syscall.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -16,11 +17,13 @@
 #include "control.pb-c.h"
 #include "cpu.h"
 #include "cpu_digest.h"
+#include "cpu_state.h"
 #include "cpuid.h"
 #include "insn_trace.h"
 #include "log.h"
 #include "mmu.h"
 #include "proc.h"
+#include "stateport.h"
 #include "tcache.h"
 #include "tcg.h"
 #include "trace.h"
@@ -33,6 +36,7 @@ struct vcpu {
 	struct bus_client bus;
 	struct cpu *cpu;
 	struct ram_digest *ram_digest;
+	struct state_port port;
 	uint64_t slice;
 	uint64_t checkpoint_icount; /* of the last checkpoint; UINT64_MAX: none yet */
 };
@@ -61,15 +65,115 @@ static void print_stats(const struct vcpu *v)
 		tcg_stats_print(v->cpu, line_stats, NULL);
 }
 
+/* ---- snapshots: only while the vCPU is parked ---- */
+
+static int state_save(struct vcpu *v, Dejavm__VcpuState *m)
+{
+	m->want_digest = v->bus.want_digest;
+	m->want_checkpoint = v->bus.want_checkpoint;
+	m->has_checkpoint_icount = v->checkpoint_icount != UINT64_MAX;
+	m->checkpoint_icount = m->has_checkpoint_icount ? v->checkpoint_icount : 0;
+	m->page_sums = malloc(sizeof(*m->page_sums));
+	if (!m->page_sums)
+		return -ENOMEM;
+	dejavm__page_sums__init(m->page_sums);
+	return ram_digest_save(v->ram_digest, m->page_sums) < 0 ? -ENOMEM
+								: cpu_state_save(v->cpu, m);
+}
+
+static void serve_save(struct vcpu *v, const struct state_rq *rq)
+{
+	Dejavm__VcpuState *m = malloc(sizeof(*m));
+
+	if (!m) {
+		state_port_fail(&v->port, rq, "vcpu: no memory for its state");
+		return;
+	}
+	dejavm__vcpu_state__init(m);
+	if (state_save(v, m) < 0)
+		state_port_fail(&v->port, rq, "vcpu: no memory for its state");
+	else
+		state_port_done(&v->port, rq, &m->base, v->cpu->icount, cpu_vtime_ns(v->cpu));
+	dejavm__vcpu_state__free_unpacked(m, NULL);
+}
+
+static int state_load(
+	struct vcpu *v, const Dejavm__VcpuState *m, bool check_only, struct error *err)
+{
+	int r = m->page_sums ? cpu_state_check(v->cpu, m, err)
+			     : error_set(err, EINVAL, "vcpu: the sums of pages are missing");
+
+	if (r == 0)
+		r = ram_digest_check(v->ram_digest, m->page_sums, err);
+	if (r < 0 || check_only)
+		return r;
+	/* Devices have made the map that belongs to it. */
+	bus_client_map(&v->bus);
+	must(cpu_state_load(v->cpu, m, err) == 0);
+	must(ram_digest_load(v->ram_digest, m->page_sums, err) == 0);
+	v->bus.want_digest = m->want_digest;
+	v->bus.want_checkpoint = m->want_checkpoint;
+	v->bus.shut_down = false;
+	v->checkpoint_icount = m->has_checkpoint_icount ? m->checkpoint_icount : UINT64_MAX;
+	atomic_set(&v->bus.machine->icount_now, v->cpu->icount);
+	return 0;
+}
+
+static void serve_load(struct vcpu *v, const struct state_rq *rq)
+{
+	struct error err = ERROR_INIT;
+	ProtobufCMessage *m =
+		state_port_message(&v->port, rq, &dejavm__vcpu_state__descriptor, &err);
+
+	if (!m || state_load(v, (Dejavm__VcpuState *)m, rq->op == DEJAVM__STATE_OP__STATE_CHECK,
+			  &err) < 0)
+		state_port_fail(&v->port, rq, err.msg);
+	else
+		state_port_done(&v->port, rq, NULL, v->cpu->icount, cpu_vtime_ns(v->cpu));
+	if (m)
+		protobuf_c_message_free_unpacked(m, NULL);
+}
+
+static void serve_state(struct vcpu *v)
+{
+	struct state_rq rq;
+
+	if (!state_port_take(&v->port, &rq))
+		return;
+	if (v->bus.shut_down) {
+		state_port_fail(&v->port, &rq, "the run is over");
+		return;
+	}
+	switch (rq.op) {
+	case DEJAVM__STATE_OP__STATE_SAVE: serve_save(v, &rq); break;
+	case DEJAVM__STATE_OP__STATE_CHECK:
+	case DEJAVM__STATE_OP__STATE_LOAD: serve_load(v, &rq); break;
+	default: state_port_done(&v->port, &rq, NULL, v->cpu->icount, cpu_vtime_ns(v->cpu)); break;
+	}
+}
+
+/* On the control thread. The vCPU sleeps on the run state's futex, perhaps just now. */
+static void wake_for_state(struct vcpu *v)
+{
+	const struct timespec nap = { .tv_nsec = 100 * 1000 };
+
+	for (int i = 0; i < 1000 && state_port_waiting(&v->port); i++) {
+		syscall(SYS_futex, &v->bus.machine->run_state, FUTEX_WAKE, 1, NULL, NULL, 0);
+		nanosleep(&nap, NULL);
+	}
+}
+
 /* ---- run state ---- */
 
 /* Says that the vCPU is parked, and sleeps until the run state is another than `state`, or a moment
  * has passed. */
-static void park(struct machine_page *m, uint32_t state)
+static void park(struct vcpu *v, uint32_t state)
 {
 	struct timespec ts = { .tv_nsec = 200 * 1000 * 1000 };
+	struct machine_page *m = v->bus.machine;
 
 	atomic_store_release(&m->vcpu_parked, 1);
+	serve_state(v);
 	syscall(SYS_futex, &m->run_state, FUTEX_WAIT, state, &ts, NULL, 0);
 }
 
@@ -87,7 +191,7 @@ static bool wait_runnable(struct vcpu *v)
 			atomic_store_release(&m->vcpu_parked, 0);
 			return true;
 		}
-		park(m, s);
+		park(v, s);
 	}
 }
 
@@ -98,7 +202,7 @@ static void wait_quit(struct vcpu *v)
 	uint32_t s;
 
 	while ((s = atomic_load_acquire(&m->run_state)) != RUN_QUIT)
-		park(m, s);
+		park(v, s);
 }
 
 /* ---- the loop ---- */
@@ -195,6 +299,12 @@ static void *map_or_die(struct proc *p, const char *name, bool writable, size_t 
 
 static void on_control(void *opaque, const Dejavm__Control *msg)
 {
+	if (msg->msg_case == DEJAVM__CONTROL__MSG_STATE_REQUEST) {
+		struct vcpu *v = opaque;
+
+		state_port_post(&v->port, msg->state_request);
+		wake_for_state(v);
+	}
 	if (msg->msg_case == DEJAVM__CONTROL__MSG_QUIT)
 		print_stats(opaque);
 	/* There is nothing here that must be saved: end in the middle of whatever it is. */
@@ -263,6 +373,8 @@ static void setup(struct vcpu *v)
 	b->ram = map_or_die(&v->proc, "ram", true, b->ram_len);
 	b->rom = map_or_die(&v->proc, "rom", false, b->rom_len);
 	codemap = map_or_die(&v->proc, "codemap", true, code_len);
+	if (state_port_open(&v->port, &v->proc, &err) < 0)
+		proc_fatal(&v->proc, "%s", err.msg);
 	if (proc_chan(&v->proc, &b->chan, "bus", true, &geo, "vcpu", "devices", &err) < 0)
 		proc_fatal(&v->proc, "%s", err.msg);
 	if (cpu_model_check(mc->cpu_model, &err) < 0)

@@ -329,19 +329,26 @@ void tlb_map_changed(struct cpu *cpu)
 #define CR0_WATCHED (CR0_PG | CR0_WP | CR0_PE)
 #define CR4_WATCHED (CR4_PSE | CR4_PAE | CR4_PGE)
 
-void mmu_mode_changed(struct cpu *cpu)
+/* Notes the mode as the one that translations are made for. False: it is already. */
+bool mmu_adopt_mode(struct cpu *cpu)
 {
 	struct mmu_priv *m = mmu_priv(cpu);
 	uint32_t cr0 = cpu->cr0 & CR0_WATCHED, cr4 = cpu->cr4 & CR4_WATCHED;
 	uint32_t efer = (uint32_t)cpu->efer & EFER_NXE;
 
-	if (cr0 != m->cr0 || cr4 != m->cr4 || efer != m->efer || cpu->a20_mask != m->a20_mask) {
-		m->cr0 = cr0;
-		m->cr4 = cr4;
-		m->efer = efer;
-		m->a20_mask = cpu->a20_mask;
+	if (cr0 == m->cr0 && cr4 == m->cr4 && efer == m->efer && cpu->a20_mask == m->a20_mask)
+		return false;
+	m->cr0 = cr0;
+	m->cr4 = cr4;
+	m->efer = efer;
+	m->a20_mask = cpu->a20_mask;
+	return true;
+}
+
+void mmu_mode_changed(struct cpu *cpu)
+{
+	if (mmu_adopt_mode(cpu))
 		mmu_flush(cpu, false);
-	}
 	mmu_sync(cpu);
 }
 

@@ -177,5 +177,6 @@ void tlb_drop_writes_to(struct mmu_priv *m, uint32_t ram_page);
 /* Where the physical map leads has changed: inline entries and code pages are void, translations
  * stay. */
 void tlb_map_changed(struct cpu *cpu);
+bool mmu_adopt_mode(struct cpu *cpu);
 
 #endif

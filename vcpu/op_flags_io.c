@@ -125,7 +125,8 @@ void op_sti(struct cpu *cpu, const struct insn *in)
 		cpu->eflags |= FL_IF;
 		cpu->inhibit = CPU_INHIBIT_INTR;
 		cpu->inhibit_icount = cpu->icount + 1;
-		cpu->look = true;
+		/* What comes up within the shadow makes somebody look by itself. */
+		cpu->look |= excp_intr_waits(cpu);
 	}
 }
 

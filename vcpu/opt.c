@@ -46,7 +46,8 @@ static bool is_dead(const struct ir_op *op, unsigned wanted)
 	case IR_BT:
 	case IR_CLC:
 	case IR_STC:
-	case IR_CMC: return !(ir_defs(op) & wanted);
+	case IR_CMC:
+	case IR_SAHF: return !(ir_defs(op) & wanted);
 	default: return false;
 	}
 }
@@ -79,6 +80,8 @@ void ir_optimise(struct ir_block *b)
 		defs = ir_defs(op);
 		kills = ir_kills(op);
 		props = ir_props(op);
+		if (op->op == IR_CALLI || op->op == IR_RDTSC) /* may leave behind it, too */
+			exit = IRF_ALL;
 		op->live_use = (uint8_t)(use & defs);
 		op->live_exit = (uint8_t)(exit & defs);
 		op->after_use = (uint8_t)use;

@@ -112,6 +112,19 @@ static void eval_product(struct cpu *cpu, unsigned op, unsigned size, uint32_t a
 	}
 }
 
+static void eval_comparison(struct cpu *cpu, unsigned op, uint32_t a)
+{
+	bool c = a & 1, z = a >> 8 & 1;
+
+	flags_set_arith(
+		cpu, (c ? FL_CF : 0) | (z ? FL_ZF : 0) | (c && z && op == RCP_COMI ? FL_PF : 0));
+}
+
+static void eval_sahf(struct cpu *cpu, uint32_t a)
+{
+	cpu->cc = (uint16_t)((cpu->cc & CC_OF) | (a << 8 & CC_ARITH));
+}
+
 void recipe_eval(struct cpu *cpu, const struct recipe *r)
 {
 	uint32_t a = recipe_operand(cpu, r, r->a), b = recipe_operand(cpu, r, r->b);
@@ -121,6 +134,9 @@ void recipe_eval(struct cpu *cpu, const struct recipe *r)
 	switch (r->op) {
 	case RCP_CC: break;
 	case RCP_BT: set_cf(cpu, cpu->fl_c); break;
+	case RCP_COMI:
+	case RCP_PTEST: eval_comparison(cpu, r->op, a); break;
+	case RCP_SAHF: eval_sahf(cpu, a); break;
 	case RCP_IMUL:
 	case RCP_MULX:
 	case RCP_IMULX: eval_product(cpu, r->op, r->size, a, b); break;
@@ -142,4 +158,9 @@ void recipe_eval(struct cpu *cpu, const struct recipe *r)
 		break;
 	default: eval_sized(cpu, r->op, r->size, a, b, c); break;
 	}
+	a = recipe_operand(cpu, r, r->over_a);
+	if (r->over == RCP_SAHF)
+		eval_sahf(cpu, a);
+	else if (r->over)
+		eval_sized(cpu, r->over, r->over_size, a, 0, 0);
 }

@@ -144,6 +144,14 @@ void seg_load_real(struct cpu *cpu, enum seg seg, uint16_t sel)
 		seg_mode_changed(cpu);
 }
 
+/* CPL 3 lets virtual interrupts in (excp.c). What the engine assumes it looks up by itself, after
+ * all that is marked E_SYNC and after events. */
+static void look_for_virtual(struct cpu *cpu)
+{
+	if ((cpu->eflags & (FL_VIF | FL_VIP)) == (FL_VIF | FL_VIP))
+		cpu->look = true;
+}
+
 void seg_mode_changed(struct cpu *cpu)
 {
 	/* SS.DPL is the CPL by every rule that loads SS (SDM vol. 3, 5.5); real mode has none. */
@@ -155,7 +163,7 @@ void seg_mode_changed(struct cpu *cpu)
 		cpu->cpl = seg_dpl(&cpu->seg[SEG_SS]);
 	cpu->code32 = (cpu->seg[SEG_CS].attr & SEG_DB) != 0;
 	cpu->stack32 = (cpu->seg[SEG_SS].attr & SEG_DB) != 0;
-	cpu->look = true;
+	look_for_virtual(cpu);
 }
 
 /* ---- loading data segment registers in protected mode (SDM vol. 2, MOV, POP, LDS) ---- */
@@ -342,5 +350,5 @@ void cs_commit(struct cpu *cpu, uint16_t sel, const struct desc *d, uint32_t eip
 	cpu->cpl = (uint8_t)cpl;
 	cpu->code32 = (cpu->seg[SEG_CS].attr & SEG_DB) != 0;
 	cpu->eip = eip;
-	cpu->look = true;
+	look_for_virtual(cpu);
 }

@@ -44,7 +44,10 @@ enum recipe_op {
 	RCP_IMUL, /* a, b: the factors */
 	RCP_MULX, /* a, b: low and high half of the product */
 	RCP_IMULX,
-	RCP_BT, /* CF is in cpu->fl_c, the others in cpu->cc */
+	RCP_BT,	   /* CF is in cpu->fl_c, the others in cpu->cc */
+	RCP_COMI,  /* of comparisons of reals; a: bit 0 is CF, bit 8 ZF; PF if both, no other */
+	RCP_PTEST, /* the same, but PF is 0 */
+	RCP_SAHF,  /* a (size 1): all but OF, which is in cpu->cc */
 	RCP_N
 };
 
@@ -60,6 +63,10 @@ struct recipe {
 	uint8_t op; /* enum recipe_op */
 	uint8_t size;
 	uint8_t a, b, c;
+	/* On top of op, what leaves some of its flags: RCP_ROL or RCP_ROR by a count of at least 1,
+	 * its result and size; RCP_SAHF and its operand; 0: none. Not with RCP_CC and RCP_ENTRY,
+	 * nor with those that have CF in cpu->fl_c. */
+	uint8_t over, over_a, over_size;
 	uint32_t imm;
 };
 
@@ -86,6 +93,10 @@ struct tb_exit {
 	uint32_t recipe; /* offset of a struct recipe in the arena, bit 0 set if cpu->fl_c
 			    has its CF; 0: cpu->fl_desc says */
 	uint16_t insn;	 /* index of the instruction */
+	/* For tcg_insn(): it does not ask for flags; it defines them all, if it does not fault; it
+	 * may change what code relies on (E_SYNC); enum block_end. */
+	bool quiet, sets, sync;
+	uint8_t end;
 };
 
 /* A way from one block to a fixed address. */
@@ -220,12 +231,26 @@ uint32_t back_exit(const struct cpu *cpu);
 #define TCG_HOST_WRITE 0x80u
 uint64_t tcg_host(struct cpu *cpu, uint32_t lin, uint32_t kind);
 /*
- * Executes instruction x->insn of x->tb by its handler, with exact state: flags, eip and icount are
- * computed before; cpu->tcg_left is r15, and is updated (REP). Returns 0 if the block may go on
- * with the next instruction, else 1: the instruction is finished and counted (TCG_EXIT_DONE), eip
- * set. May raise (longjmp to the engine's catch).
+ * Executes instruction x->insn of x->tb by its handler, with exact state: eip and icount are
+ * computed before, and flags, unless it is `quiet`: then fl_desc says; cpu->tcg_left is r15, and
+ * is updated (REP). Returns 0 if the block may go on with the next instruction, else 1: the
+ * instruction is finished and counted (TCG_EXIT_DONE), eip set. May raise (longjmp to the engine's
+ * catch).
  */
 uint64_t tcg_insn(struct cpu *cpu, const struct tb_exit *x);
+/* A transcendental instruction of the x87, whose state is in the host's. 0: its handler has to do
+ * it. */
+uint32_t tcg_trans(struct cpu *cpu, uint32_t modrm);
+/*
+ * The same for an instruction that says where to go on. Returns the host address of code to go on
+ * at, with cpu->tcg_left and tcg_base anew, or 0 (TCG_EXIT_DONE).
+ */
+uint64_t tcg_insn_jump(struct cpu *cpu, const struct tb_exit *x);
+/*
+ * cpu->tcg_target is not in the jump cache: host address of code to go on at, as from there, or 0:
+ * leave (TCG_EXIT_INDIRECT). Must not raise.
+ */
+uint64_t tcg_indirect(struct cpu *cpu);
 /* Computes cpu->cc from recipe (offset; 0: fl_desc) and sets fl_desc to RCP_CC. */
 void tcg_flags(struct cpu *cpu, uint32_t recipe);
 

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 #include "decode.h"
+#include "fpu.h"
 #include "log.h"
 #include "mem.h"
 #include "mmu.h"
@@ -30,9 +31,10 @@ static bool mode_is_translatable(const struct cpu *cpu)
 	const struct segment *cs = &cpu->seg[SEG_CS];
 
 	return (cpu->run_key & (KEY_CODE32 | KEY_FLAT)) == (KEY_CODE32 | KEY_FLAT) && !cs->base &&
-	       cs->limit == UINT32_MAX;
+	       cs->limit == UINT32_MAX && (cpu->cpl == 0 || cpu->cpl == 3);
 }
 
+/* Of the CPU's mode alone: without KEY_WINDOW. */
 static unsigned key_now(const struct cpu *cpu)
 {
 	return cpu->run_key | (segment_is_big(&cpu->seg[SEG_FS]) ? KEY_FS_BIG : 0) |
@@ -43,19 +45,30 @@ static unsigned key_now(const struct cpu *cpu)
 
 #define GEN_BITS 24 /* that fit into a tag beside the key */
 
+/*
+ * Where there are global pages, of the supervisor's code only that in them is in the jump cache:
+ * then it stays found when CR3 is loaded. A kernel has no other, and user code hardly is global.
+ */
+static bool only_global(const struct cpu *cpu)
+{
+	return !(cpu->tcg->key & KEY_USER) && cpu->cr4 & CR4_PGE;
+}
+
 /* Whatever was found under another TLB or in another mode must not be found now. */
 static void sync_generations(struct cpu *cpu)
 {
 	const struct icache *ic = cpu->icache;
 	struct tcg *t = cpu->tcg;
+	bool global = only_global(cpu), user = t->key & KEY_USER;
+	uint32_t gen = ic->gen[global], epoch = gen >> GEN_BITS << 1 | global;
 
 	cpu->tcg_link_gen[0] = ic->gen[0];
 	cpu->tcg_link_gen[1] = ic->gen[1];
-	if (unlikely(t->gen_epoch != ic->gen[0] >> GEN_BITS)) {
-		t->gen_epoch = ic->gen[0] >> GEN_BITS;
+	if (unlikely(t->gen_epoch[user] != epoch)) {
+		t->gen_epoch[user] = epoch;
 		memset(cpu->jump_cache, 0, sizeof(*cpu->jump_cache) << JUMP_CACHE_BITS);
 	}
-	cpu->tcg_gen = (uint64_t)(uint32_t)(ic->gen[0] << 8 | t->key) << 32;
+	cpu->tcg_gen = (uint64_t)(uint32_t)(gen << 8 | t->key) << 32;
 }
 
 /* ---- called by translated code ---- */
@@ -74,6 +87,11 @@ void tcg_flags(struct cpu *cpu, uint32_t recipe)
 	cpu->fl_desc = 0;
 }
 
+uint32_t tcg_trans(struct cpu *cpu, uint32_t modrm)
+{
+	return fpu_trans(cpu, modrm);
+}
+
 uint64_t tcg_host(struct cpu *cpu, uint32_t lin, uint32_t kind)
 {
 	struct tcg *t = cpu->tcg;
@@ -86,9 +104,9 @@ uint64_t tcg_host(struct cpu *cpu, uint32_t lin, uint32_t kind)
 
 /* Executes in, cpu being exact; all iterations of a REP as far as nobody has to look. True: it has
  * not finished. */
-static bool execute(struct cpu *cpu, const struct insn *in, uint64_t end)
+static inline bool execute(
+	struct cpu *cpu, const struct insn *in, enum block_end kind, uint64_t end)
 {
-	enum block_end kind = icache_insn_end(in);
 	bool again;
 
 	do {
@@ -99,30 +117,15 @@ static bool execute(struct cpu *cpu, const struct insn *in, uint64_t end)
 	return again;
 }
 
-uint64_t tcg_insn(struct cpu *cpu, const struct tb_exit *x)
-{
-	const struct tb *tb = x->tb;
-	const struct insn *in = &tb->insn[x->insn];
-	int64_t rest = tb->n_insns - x->insn;
-
-	tcg_flags(cpu, x->recipe);
-	cpu->eip = tb->insn_eip[x->insn];
-	cpu->icount = cpu->tcg_end - (uint64_t)(cpu->tcg_left + rest);
-	cpu->tcg->stats.insn_calls++;
-	if (unlikely(cpu->tcg->check != NULL))
-		return 1; /* run_block() has it interpreted */
-	if (execute(cpu, in, cpu->tcg_end))
-		return 1;
-	cpu->tcg_left = (int64_t)(cpu->tcg_end - cpu->icount) - (rest - 1);
-	return cpu->look || tb->dead || cpu->tcg_left < 0 || engine_end(cpu) < cpu->tcg_end;
-}
-
 /* ---- finding ---- */
 
-static void jump_cache_fill(struct cpu *cpu, struct tb *tb)
+/* c: tb's page */
+static void jump_cache_fill(struct cpu *cpu, struct tb *tb, const struct code_page *c)
 {
 	unsigned i = jump_cache_index(tb->eip);
 
+	if (only_global(cpu) && !c->global)
+		return;
 	cpu->jump_cache[i] = (struct jump_entry){ .tag = cpu->tcg_gen + tb->eip,
 		.code = cpu->tcache->mem.rx + tb->indirect };
 	cpu->tcg->jump_tb[i] = tb;
@@ -144,7 +147,7 @@ static struct tb *find(struct cpu *cpu)
 		return NULL;
 	tb = tcache_find(cpu->tcache, c->id, cpu->eip, t->key);
 	if (tb)
-		jump_cache_fill(cpu, tb);
+		jump_cache_fill(cpu, tb, c);
 	return tb;
 }
 
@@ -197,13 +200,17 @@ static struct tb *emit(struct cpu *cpu, uint32_t page)
 	return NULL;
 }
 
+unsigned tcg_segs(unsigned key)
+{
+	return (key & KEY_FS_BIG ? 1u << SEG_FS : 0) | (key & KEY_GS_BIG ? 1u << SEG_GS : 0) |
+	       (key & KEY_USER ? 0 : IR_CPL0);
+}
+
 static struct tb *translate(struct cpu *cpu)
 {
 	struct tcg *t = cpu->tcg;
 	const struct code_page *c = mmu_code(cpu, cpu->eip);
 	uint32_t off = cpu->eip & 0xfff, page = c->id;
-	unsigned segs =
-		(t->key & KEY_FS_BIG ? 1u << SEG_FS : 0) | (t->key & KEY_GS_BIG ? 1u << SEG_GS : 0);
 	const struct code_page *c2;
 	struct tb *tb = NULL;
 
@@ -213,7 +220,7 @@ static struct tb *translate(struct cpu *cpu)
 	t->ir.next_page = c2 ? c2->host : NULL;
 	for (unsigned max = t->config.one_insn ? 1 : IR_MAX_INSNS; max && !tb; max /= 2) {
 		if (!front_translate(&t->ir, c->host + off, PAGE_SIZE - off, cpu->eip,
-			    DECODE_CODE32 | DECODE_FLAT, segs, max))
+			    DECODE_CODE32 | DECODE_FLAT, tcg_segs(t->key), max))
 			return NULL;
 		ir_optimise(&t->ir);
 		tb = emit(cpu, page);
@@ -314,7 +321,7 @@ static void step(struct cpu *cpu, const struct tb_exit *x)
 		return;
 	}
 	cpu->tcg->leave = insn_enc(in) & E_SYNC;
-	execute(cpu, in, cpu->icount + 1);
+	execute(cpu, in, icache_insn_end(in), cpu->icount + 1);
 }
 
 /* e leads to where cpu is now: the next time without us, if there is a block. */
@@ -410,6 +417,121 @@ static void begin_run(struct cpu *cpu)
 	}
 }
 
+/* ---- called by translated code: instructions by their handlers, and what is behind ---- */
+
+/*
+ * After an instruction that may have changed what code relies on, or that makes somebody look.
+ * False: the run is over; else it goes on under t->key, which may be another.
+ */
+static bool sync_run(struct cpu *cpu)
+{
+	struct tcg *t = cpu->tcg;
+
+	/* What engine_look() has mmu_sync() for makes it look. */
+	if (likely(!cpu->look && cpu->icount < engine_end(cpu)))
+		engine_mode(cpu);
+	else if (!engine_look(cpu))
+		t->leave = true;
+	if (t->leave || !mode_is_translatable(cpu)) {
+		t->leave = true;
+		return false;
+	}
+	if (key_now(cpu) != (t->key & ~KEY_WINDOW))
+		begin_run(cpu);
+	return true;
+}
+
+/* Executes x's instruction. False: translated code must be left. */
+static bool do_insn(struct cpu *cpu, const struct tb_exit *x)
+{
+	const struct tb *tb = x->tb;
+	const struct insn *in = &tb->insn[x->insn];
+	int64_t rest = tb->n_insns - x->insn;
+
+	if (x->quiet)
+		cpu->fl_desc = x->recipe ? x->recipe : cpu->fl_desc;
+	else
+		tcg_flags(cpu, x->recipe);
+	cpu->eip = tb->insn_eip[x->insn];
+	cpu->icount = cpu->tcg_end - (uint64_t)(cpu->tcg_left + rest);
+	cpu->tcg->stats.insn_calls++;
+	if (unlikely(cpu->tcg->check != NULL))
+		return false; /* run_block() has it interpreted */
+	if (execute(cpu, in, x->end, cpu->tcg_end))
+		return false;
+	if (x->sets)
+		cpu->fl_desc = 0;
+	if (likely(!cpu->look && !x->sync))
+		return true;
+	tcg_flags(cpu, 0); /* an interrupt may be delivered */
+	return sync_run(cpu);
+}
+
+/* May the block go on behind x's instruction? */
+static bool block_goes_on(struct cpu *cpu, const struct tb_exit *x)
+{
+	const struct icache *ic = cpu->icache;
+	const struct tb *tb = x->tb;
+
+	if (tb->dead || cpu->tcg_left < 0 || engine_end(cpu) < cpu->tcg_end)
+		return false;
+	return cpu->tcg->key == tb->key && cpu->eip == tb->insn_eip[x->insn + 1] &&
+	       cpu->tcg_link_gen[0] == ic->gen[0] && cpu->tcg_link_gen[1] == ic->gen[1];
+}
+
+uint64_t tcg_insn(struct cpu *cpu, const struct tb_exit *x)
+{
+	if (do_insn(cpu, x)) {
+		cpu->tcg_left =
+			(int64_t)(cpu->tcg_end - cpu->icount) - (x->tb->n_insns - x->insn - 1);
+		if (block_goes_on(cpu, x))
+			return 0;
+	}
+	tcg_flags(cpu, 0);
+	return 1;
+}
+
+/* A block to go on with, where cpu is: as an address, with the budget for it. 0: there is none. */
+static uint64_t enter_next(struct cpu *cpu)
+{
+	struct tcg *t = cpu->tcg;
+	unsigned i = jump_cache_index(cpu->eip);
+	uint64_t end = next_end(cpu);
+	const struct tb *tb;
+
+	sync_generations(cpu);
+	if (cpu->jump_cache[i].tag != cpu->tcg_gen + cpu->eip || cpu->icount >= end)
+		return 0;
+	tb = t->jump_tb[i];
+	if (end - cpu->icount < tb->n_insns)
+		return 0;
+	cpu->tcg_end = end;
+	cpu->tcg_left = (int64_t)(end - cpu->icount) - tb->n_insns;
+	return (uint64_t)(uintptr_t)(cpu->tcache->mem.rx + tb->entry);
+}
+
+uint64_t tcg_insn_jump(struct cpu *cpu, const struct tb_exit *x)
+{
+	bool on = do_insn(cpu, x);
+
+	tcg_flags(cpu, 0);
+	return on ? enter_next(cpu) : 0;
+}
+
+uint64_t tcg_indirect(struct cpu *cpu)
+{
+	const struct code_page *c = mmu_code_known(cpu, cpu->tcg_target);
+	struct tb *tb;
+
+	if (!c || !c->host || cpu->tcg->check)
+		return 0;
+	tb = tcache_find(cpu->tcache, c->id, cpu->tcg_target, cpu->tcg->key);
+	if (!tb)
+		return 0;
+	jump_cache_fill(cpu, tb, c);
+	return (uint64_t)(uintptr_t)(cpu->tcache->mem.rx + tb->indirect);
+}
+
 bool tcg_run(struct cpu *cpu)
 {
 	struct tcg *t = cpu->tcg;
@@ -438,7 +560,7 @@ bool tcg_run(struct cpu *cpu)
 				continue;
 			}
 			sync_generations(cpu);
-			jump_cache_fill(cpu, tb);
+			jump_cache_fill(cpu, tb, mmu_code(cpu, cpu->eip));
 			end = next_end(cpu);
 		}
 		if (end - cpu->icount < tb->n_insns) {

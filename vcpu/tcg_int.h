@@ -17,8 +17,10 @@ struct tcg {
 	unsigned key;  /* of the run */
 	bool counting; /* a run has begun, at run_icount; it may have ended by a fault */
 	uint64_t run_icount;
-	bool leave;	    /* the instruction just stepped may have changed the mode */
-	uint64_t gen_epoch; /* high bits of the generation that the jump cache's tags cannot hold */
+	bool leave; /* the instruction just stepped may have changed the mode */
+	/* By privilege, what the jump cache's tags cannot hold: high bits of their generation, and
+	 * which of the two it is. */
+	uint32_t gen_epoch[2];
 	uint64_t random;
 	struct tb *jump_tb[1u << JUMP_CACHE_BITS]; /* beside cpu->jump_cache */
 	struct ir_block ir;
@@ -33,6 +35,8 @@ struct tcg {
 void tcg_enter(struct cpu *cpu, struct tb *tb);
 /* After tcg_enter(): computes eip, icount and flags from the exit. */
 void tcg_settle(struct cpu *cpu);
+/* segs of front_translate() in a mode. */
+unsigned tcg_segs(unsigned key);
 unsigned tcg_exit_kind(const struct cpu *cpu);
 void *tcg_exit_record(const struct cpu *cpu);
 

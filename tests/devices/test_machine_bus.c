@@ -59,9 +59,9 @@ static void said(struct bed *b, const char *fmt, ...)
 static void note(struct bed *b, const struct seq_req *rq, const void *data)
 {
 	static const char *const names[] = { "init", "take", "halt", "clock", "digest", "shutdown",
-		"out", "credit" };
+		"resume", "out", "credit" };
 
-	if (rq->hdr.type >= 8)
+	if (rq->hdr.type >= 9)
 		abort();
 	said(b, "%s@%" PRIu64, names[rq->hdr.type], rq->icount);
 	if (rq->hdr.type == SEQ_HALT)

@@ -139,6 +139,11 @@ static void put(struct gen *g, uint32_t v, unsigned n)
 		g->code[g->at++] = (uint8_t)(v >> i * 8);
 }
 
+void gen_put(struct gen *g, uint32_t v, unsigned n)
+{
+	put(g, v, n);
+}
+
 static uint32_t address(struct gen *g)
 {
 	switch (gen_random(g) % 40) {
@@ -261,6 +266,20 @@ static void put_form(struct gen *g, const struct form *f)
 		put(g, immediate(g), size);
 }
 
+void gen_put_mem(struct gen *g, unsigned reg)
+{
+	put_modrm_mem(g, reg);
+}
+
+void gen_put_target(struct gen *g)
+{
+	if (g->n_jumps < sizeof(g->jump) / sizeof(g->jump[0])) {
+		g->jump[g->n_jumps].at = g->at;
+		g->jump[g->n_jumps++].size = 5; /* absolute */
+	}
+	put(g, g->base, 4);
+}
+
 static void put_jump(struct gen *g)
 {
 	unsigned kind = gen_random(g) % 12;
@@ -285,9 +304,7 @@ static void put_jump(struct gen *g)
 			bool ret = chance(g, 2);
 
 			put(g, ret ? 0x68 : 0xbd, 1);
-			g->jump[g->n_jumps].at = g->at;
-			g->jump[g->n_jumps++].size = 5; /* absolute */
-			put(g, 0, 4);
+			gen_put_target(g);
 			put(g, ret ? 0xc3 : chance(g, 2) ? 0xe5ff : 0xd5ff, ret ? 1 : 2);
 			return;
 		}
@@ -394,6 +411,10 @@ static void put_insn(struct gen *g)
 		put_sse(g);
 		return;
 	}
+	if (g->sys && chance(g, 4)) {
+		gen_put_sys(g);
+		return;
+	}
 	w = gen_random(g) % total;
 	for (size_t i = 0;; i++) {
 		if (w < forms[i].weight) {
@@ -464,6 +485,7 @@ void gen_build(struct gen *g, struct vm *vm, uint64_t seed)
 	g->code16 = kind < 2;
 	g->fpu = chance(g, 4);
 	g->sse = seed % 4 == 1;
+	g->sys = seed % 4 == 2 && !g->code16;
 	if (g->sse) {
 		if (cpu_model_set(cpu, "max", NULL) < 0) /* a lesser host */
 			must(cpu_model_set(cpu, NULL, NULL) == 0);
@@ -506,6 +528,8 @@ void gen_build(struct gen *g, struct vm *vm, uint64_t seed)
 	if (chance(g, 64))
 		flags_set(cpu, FL_TF);
 	cpu->eip = kind == 0 ? 0 : VM_CODE;
+	if (g->sys)
+		gen_build_sys(g, vm);
 }
 
 void gen_run(struct vm *vm, uint64_t n, unsigned max)
@@ -528,8 +552,9 @@ void gen_run(struct vm *vm, uint64_t n, unsigned max)
 
 static int differ(const char *what, const char *name, uint64_t a, uint64_t b)
 {
-	printf("%s: %s: %llx, but %llx\n", what, name, (unsigned long long)a,
-		(unsigned long long)b);
+	if (what)
+		printf("%s: %s: %llx, but %llx\n", what, name, (unsigned long long)a,
+			(unsigned long long)b);
 	return 1;
 }
 
@@ -567,6 +592,8 @@ int gen_compare(const char *what, struct vm *a, struct vm *b)
 				return differ(what, "xmm", x->xmm[i].q[k], y->xmm[i].q[k]);
 	if (fpu_digest(x) != fpu_digest(y))
 		return differ(what, "fpu", fpu_digest(x), fpu_digest(y));
+	if (gen_compare_sys(what, a, b))
+		return 1;
 	/* Both say which pages they have written; the others are as they were built. */
 	memset(written, 0, sizeof(written));
 	mmu_take_dirty(x, note_page, NULL);

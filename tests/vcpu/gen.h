@@ -21,7 +21,7 @@ struct gen {
 		unsigned size;
 	} jump[1024];
 	unsigned n_jumps;
-	bool code16, fpu, sse;
+	bool code16, fpu, sse, sys;
 };
 
 uint32_t gen_random(struct gen *g);
@@ -30,7 +30,19 @@ void gen_build(struct gen *g, struct vm *vm, uint64_t seed);
 /* Runs n instructions in slices of at most max (1: one each, > 8: always max). Ends early at a
  * shutdown or an endless halt. */
 void gen_run(struct vm *vm, uint64_t n, unsigned max);
-/* Compares all state; prints what differs with `what`, returns 0 if nothing does. */
+/* Compares all state; prints what differs with `what` (unless that is NULL), returns 0 if nothing
+ * does. */
 int gen_compare(const char *what, struct vm *a, struct vm *b);
+
+/* ---- what gen.c and gen_sys.c share ---- */
+void gen_put(struct gen *g, uint32_t v, unsigned n);
+/* Four bytes that become the address of an instruction. */
+void gen_put_target(struct gen *g);
+void gen_put_mem(struct gen *g, unsigned reg);
+/* gen_sys.c: an instruction of the system, with what it needs; interrupts that they let in. */
+void gen_put_sys(struct gen *g);
+void gen_build_sys(struct gen *g, struct vm *vm);
+/* Compares what only these change. */
+int gen_compare_sys(const char *what, const struct vm *a, const struct vm *b);
 
 #endif

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "decode.h"
 #include "flags.h"
 #include "log.h"
 #include "mem.h"
@@ -320,9 +321,29 @@ static bool do_handler(struct run *s, const struct ir_op *op)
 	return true;
 }
 
+/* The handler touches no flags; those at a fault are an exit's. */
+static bool do_quiet(struct run *s, const struct ir_op *op)
+{
+	uint16_t use = s->cc_use, exit = s->cc_exit;
+	uint32_t gpr[8];
+	bool on;
+
+	memcpy(gpr, s->cpu->gpr, sizeof(gpr));
+	s->cc_use = exit;
+	on = do_handler(s, op);
+	for (unsigned r = 0; op->op == IR_CALLI && r < 8; r++)
+		must(op->imm >> r & 1 || gpr[r] == s->cpu->gpr[r]);
+	must(s->cc_exit == exit);
+	if (on) {
+		s->cc_use = use;
+		s->cc_exit = exit;
+	}
+	return on;
+}
+
 /*
- * An x87 instruction, by its handler: what follows its gate is skipped. It touches no flags, and
- * those at a fault are an exit's.
+ * An x87 or SSE instruction, by its handler: what follows its gate is skipped, up to the op that
+ * says that flags were defined, if they were.
  */
 static bool do_fpu(struct run *s, const struct ir_op *op)
 {
@@ -354,7 +375,8 @@ static bool do_insn(struct run *s, const struct ir_op *op)
 /* False: the block was left. */
 static bool do_op(struct run *s, const struct ir_op *op)
 {
-	uint32_t *gpr = s->cpu->gpr;
+	struct cpu *cpu = s->cpu;
+	uint32_t *gpr = cpu->gpr;
 	uint32_t v;
 
 	switch (op->op) {
@@ -399,17 +421,35 @@ static bool do_op(struct run *s, const struct ir_op *op)
 	case IR_CLC: define(s, CC_CF, 0); break;
 	case IR_STC: define(s, CC_CF, CC_CF); break;
 	case IR_CMC: define(s, CC_CF, (uint16_t)~s->cc_use); break;
+	case IR_SAHF: define(s, CC_ARITH & ~CC_OF, (uint16_t)(get(s, op->a, 1, 0) << 8)); break;
 	case IR_FPUGATE:
 	case IR_SSEGATE: return do_fpu(s, op);
 	case IR_FPU:
+	case IR_FPUCC:
 	case IR_SSE: s->fpu_done = false; break;
-	case IR_CALLI: return do_handler(s, op);
+	case IR_FPUFL:
+	case IR_SSEFL:
+		s->fpu_done = false;
+		define(s, CC_ARITH, s->cpu->cc);
+		break;
+	case IR_GETFL:
+		cpu->cc = s->cc_use;
+		set(s, op->dst, 4, flags_get(cpu) & ~(FL_VM | FL_RF));
+		break;
+	case IR_EFL: cpu->eflags = op->dst ? cpu->eflags | op->imm : cpu->eflags & ~op->imm; break;
+	case IR_GETSEG: set(s, op->dst, op->size, cpu->seg[op->imm].sel); break;
+	case IR_UP: return !(cpu->eflags & FL_DF) || leave_before(s, op);
+	case IR_RDTSC: return do_quiet(s, op);
+	case IR_CALLI:
+		if (insn_enc(&s->b->insn[op->insn]) & E_SYNC) /* the mode is the engine's */
+			return leave_before(s, op);
+		return op->cond == IR_CALL_QUIET ? do_quiet(s, op) : do_handler(s, op);
 	case IR_JCC: return !cond_holds(s, op) || go(s, op->imm);
 	case IR_JZR: return gpr[R_ECX] || go(s, op->imm);
 	case IR_JNZR: return !gpr[R_ECX] || go(s, op->imm);
 	case IR_JMP: return go(s, op->imm);
 	case IR_JMPR: return go(s, get(s, op->a, 4, 0));
-	case IR_STEP: return leave_before(s, op);
+	case IR_CALLJ: return leave_before(s, op);
 	default: must(false);
 	}
 	return true;

@@ -79,14 +79,14 @@ static void test_text(void **state)
 	assert_text(7, "jmpr t0 (ret)");
 	ir_optimise(&blk);
 	assert_text(2, "add.32 eax, eax, [h] ; exit CPAZSO");
-	TRANSLATE("\x80\xfc\x05\x72\x10\x66\xd3\xe8\xf4"); /* cmp ah, 5; jb; shr ax, cl; hlt */
+	TRANSLATE("\x80\xfc\x05\x72\x10\x66\xd3\xe8\xcf"); /* cmp ah, 5; jb; shr ax, cl; iret */
 	ir_optimise(&blk);
 	assert_text(1, "cmp.8 ah, 0x5 ; use C exit CPAZSO");
 	assert_text(3, "jcc.b 0x1015");
 	assert_text(5, "shr.16 ax, ax, cl ; exit CPAZSO");
-	assert_text(7, "step");
-	assert_int_equal(ir_op_text(&blk.op[7], small, 3), 4);
-	assert_string_equal(small, "st");
+	assert_text(7, "callj");
+	assert_int_equal(ir_op_text(&blk.op[7], small, 3), 5);
+	assert_string_equal(small, "ca");
 }
 
 static void test_ends(void **state)
@@ -94,9 +94,7 @@ static void test_ends(void **state)
 	static const uint8_t nops[70] = { [0 ... 69] = 0x90 };
 
 	(void)state;
-	/* Nothing to translate: HLT, an invalid opcode, half an instruction, other modes. */
-	assert_false(front_translate(&blk, (const uint8_t *)"\xf4", 1, 0, MODE, 0, 64));
-	assert_false(front_translate(&blk, (const uint8_t *)"\x0f\x0b", 2, 0, MODE, 0, 64));
+	/* Nothing to translate: half an instruction, other modes. */
 	assert_false(front_translate(&blk, (const uint8_t *)"\xe8\x00", 2, 0, MODE, 0, 64));
 	assert_false(front_translate(&blk, nops, 70, 0, DECODE_CODE32, 0, 64));
 	assert_false(front_translate(&blk, nops, 70, 0, DECODE_FLAT, 0, 64));
@@ -110,13 +108,21 @@ static void test_ends(void **state)
 	TRANSLATE("\x90\x90\xb8\x00");
 	assert_int_equal(blk.len, 2);
 	assert_text(2, "jmp 0x1002 (jump)");
-	/* A far transfer is the interpreter's. */
-	TRANSLATE("\x90\xcb");
+	/* Far transfers and invalid opcodes are the handler's. */
+	TRANSLATE("\x90\xcb\x90");
 	assert_int_equal(blk.len, 2);
-	assert_text(2, "step");
+	assert_text(2, "callj");
+	TRANSLATE("\x0f\x0b\x90");
+	assert_int_equal(blk.len, 2);
+	assert_text(1, "callj");
+	/* Behind other instructions of the system the block goes on. */
+	TRANSLATE("\x8e\xd8\x9d\xf4"); /* mov ds, eax; popf; hlt */
+	assert_text(1, "calli quiet, registers 0");
+	assert_text(3, "calli sets flags");
+	assert_text(6, "jmp 0x1004 (jump)");
 	/* FS, if it may be had. */
 	TRANSLATE("\x64\x8b\x00");
-	assert_text(1, "calli");
+	assert_text(1, "calli quiet, registers 0xff");
 	assert_true(front_translate(
 		&blk, (const uint8_t *)"\x64\x8b\x00", 3, 0, MODE, 1u << SEG_FS, 64));
 	assert_text(1, "host.32 read fs:[eax]");
@@ -258,9 +264,11 @@ static unsigned put_modrm(uint8_t *p, bool addr16)
 static const uint8_t one_byte[] = { 0x69, 0x6b, 0x80, 0x81, 0x83, 0x84, 0x85, 0x86, 0x87, 0x88,
 	0x89, 0x8a, 0x8b, 0x8d, 0x8f, 0x98, 0x99, 0xa0, 0xa1, 0xa2, 0xa3, 0xa8, 0xa9, 0xc0, 0xc1,
 	0xc6, 0xc7, 0xc9, 0xd0, 0xd1, 0xd2, 0xd3, 0xe0, 0xe1, 0xe2, 0xe3, 0xf5, 0xf6, 0xf7, 0xf8,
-	0xf9, 0xfe, 0xff, 0xff, 0xf7, 0xf7, 0xc1, 0xd3 };
+	0xf9, 0xfe, 0xff, 0xff, 0xf7, 0xf7, 0xc1, 0xd3, 0x06, 0x1e, 0x8c, 0x9c, 0xfa, 0xfb, 0xfc,
+	0xfd, 0xa4, 0xa5, 0xa6, 0xa7, 0xaa, 0xab, 0xac, 0xad, 0xae, 0xaf };
 static const uint8_t two_byte[] = { 0xa3, 0xab, 0xb3, 0xbb, 0xba, 0xa4, 0xa5, 0xac, 0xad, 0xaf,
-	0xb0, 0xb1, 0xb6, 0xb7, 0xbe, 0xbf, 0xbc, 0xbd, 0xc0, 0xc1, 0xc8, 0xc7, 0x1f };
+	0xb0, 0xb1, 0xb6, 0xb7, 0xbe, 0xbf, 0xbc, 0xbd, 0xc0, 0xc1, 0xc8, 0xc7, 0x1f, 0x31, 0xa0,
+	0xa8 };
 
 static unsigned put_opcode(uint8_t *p)
 {
@@ -473,7 +481,8 @@ static bool compare(void)
 static const char *run_case(void)
 {
 	struct cpu *x = a.vm->cpu, *y = b.vm->cpu;
-	unsigned segs = (below(2) << SEG_FS | below(2) << SEG_GS), max = 1 + below(IR_MAX_INSNS);
+	unsigned segs = below(2) << SEG_FS | below(2) << SEG_GS | (x->cpl == 0 ? IR_CPL0 : 0);
+	unsigned max = 1 + below(IR_MAX_INSNS);
 	const uint8_t *code = b.vm->ram + AT;
 	enum ir_outcome o;
 	const char *bad;
@@ -577,7 +586,8 @@ static void test_random(void **state)
 		(unsigned long long)n_left, (unsigned long long)n_jumped,
 		(unsigned long long)n_faults);
 	for (unsigned op = 0; op < IR_N_OPS; op++)
-		if (!runner.executed[op] && op != IR_SSE && op != IR_SSEGATE && op != IR_PAGE2)
+		if (!runner.executed[op] && op != IR_SSE && op != IR_SSEFL && op != IR_SSEGATE &&
+			op != IR_PAGE2)
 			fail_msg("never executed: %s", ir_op_names[op]);
 }
 

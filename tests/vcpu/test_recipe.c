@@ -11,10 +11,12 @@
 
 #include "decode.h"
 #include "harness.h"
+#include "sse.h"
 #include "tb.h"
 
-/* Where a recipe's operand comes from: EAX or EDX (or part) before or after the instruction. */
-enum from { F_NO, F_OLD_A, F_OLD_D, F_NEW_A, F_NEW_D, F_COUNT };
+/* Where a recipe's operand comes from: EAX or EDX (or part) before or after the instruction; CF and
+ * ZF that came out. */
+enum from { F_NO, F_OLD_A, F_OLD_D, F_NEW_A, F_NEW_D, F_COUNT, F_CZ, F_AH };
 
 static const struct row {
 	const char *name, *code;
@@ -53,6 +55,9 @@ static const struct row {
 	{ "imul", "\xf7\xea", RCP_IMULX, 4, F_NEW_A, F_NEW_D, F_NO },
 	{ "bt", "\x0f\xa3\xd0", RCP_BT, 4, F_NO, F_NO, F_NO },
 	{ "bts", "\x0f\xab\xd0", RCP_BT, 4, F_NO, F_NO, F_NO },
+	{ "sahf", "\x9e", RCP_SAHF, 1, F_AH, F_NO, F_NO },
+	{ "comiss", "\x0f\x2f\xc1", RCP_COMI, 4, F_CZ, F_NO, F_NO },
+	{ "ptest", "\x66\x0f\x38\x17\xc1", RCP_PTEST, 4, F_CZ, F_NO, F_NO },
 	{ "nop", "\x90", RCP_CC, 4, F_NO, F_NO, F_NO },
 };
 
@@ -76,7 +81,7 @@ static uint32_t next_operand(void)
 }
 
 struct state {
-	uint32_t old_a, old_d, new_a, new_d, count;
+	uint32_t old_a, old_d, new_a, new_d, count, cz;
 };
 
 /* Puts the operand into some place that a recipe may name; a free register each. */
@@ -91,6 +96,8 @@ static uint8_t place(struct cpu *cpu, struct recipe *r, const struct state *s, u
 	case F_NEW_A: v = s->new_a; break;
 	case F_NEW_D: v = s->new_d; break;
 	case F_COUNT: v = s->count; break;
+	case F_CZ: v = s->cz; break;
+	case F_AH: v = s->old_a >> 8; break;
 	default: return RCP_NO;
 	}
 	switch (next_random() % 4) {
@@ -118,6 +125,45 @@ static uint8_t place(struct cpu *cpu, struct recipe *r, const struct state *s, u
 	return (uint8_t)(IR_EBX + index);
 }
 
+/* Equal, below, above, and what is not ordered. */
+static void set_xmm(struct cpu *cpu)
+{
+	static const uint32_t v[] = { 0, 0x3f800000, 0xbf800000, 0x7fc00000 };
+
+	for (unsigned i = 0; i < 2; i++)
+		for (unsigned j = 0; j < 4; j++)
+			cpu->xmm[i].d[j] = v[next_random() % 4];
+}
+
+static bool takes_rotate(unsigned op)
+{
+	return op != RCP_CC && op != RCP_INC && op != RCP_DEC && op != RCP_BT && op != RCP_ROL &&
+	       op != RCP_ROR && op != RCP_SAHF;
+}
+
+/* A rotate of ESI on top of r; returns the flags that it leaves. */
+static uint16_t rotate(struct cpu *cpu, struct recipe *r, uint16_t cc)
+{
+	bool right = next_random() % 2, narrow = next_random() % 2;
+	uint8_t code[4] = { 0x66, 0xc1, right ? 0xce : 0xc6, (uint8_t)(1 + next_random() % 31) };
+	struct insn in;
+
+	assert_int_equal(decode_insn(code + !narrow, 3 + narrow, DECODE_CODE32 | DECODE_FLAT, &in),
+		DECODE_OK);
+	cpu->gpr[R_ESI] = next_operand();
+	cpu->cc = cc;
+	in.fn(cpu, &in);
+	r->over = right ? RCP_ROR : RCP_ROL;
+	r->over_size = narrow ? 2 : 4;
+	r->over_a = IR_ESI;
+	if (next_random() % 2) {
+		cpu->fl_slot[1] = cpu->gpr[R_ESI];
+		r->over_a = RCP_SLOT(1);
+		cpu->gpr[R_ESI] = 0;
+	}
+	return cpu->cc;
+}
+
 static void check_row(struct cpu *cpu, const struct row *row)
 {
 	struct recipe r = { .op = row->op, .size = row->size };
@@ -127,14 +173,16 @@ static void check_row(struct cpu *cpu, const struct row *row)
 	bool imm_used = false;
 
 	assert_int_equal(
-		decode_insn((const uint8_t *)row->code, 4, DECODE_CODE32 | DECODE_FLAT, &in),
+		decode_insn((const uint8_t *)row->code, 5, DECODE_CODE32 | DECODE_FLAT, &in),
 		DECODE_OK);
 	s.old_a = cpu->gpr[R_EAX] = next_operand();
 	s.old_d = cpu->gpr[R_EDX] = next_operand();
 	s.count = cpu->gpr[R_ECX] = next_random();
+	set_xmm(cpu);
 	cpu->cc = before;
 	in.fn(cpu, &in);
 	want = cpu->cc;
+	s.cz = (want & CC_CF ? 1 : 0) | (want & CC_ZF ? 0x100 : 0);
 	s.new_a = cpu->gpr[R_EAX];
 	s.new_d = cpu->gpr[R_EDX];
 	/* INC, DEC: the carry before; BT: the carry it made. Both are the one after. */
@@ -142,6 +190,9 @@ static void check_row(struct cpu *cpu, const struct row *row)
 	cpu->cc = before;
 	if (row->op == RCP_ADD || row->op == RCP_ADC || row->op == RCP_SBB || row->op == RCP_IMUL)
 		cpu->cc = (uint16_t)next_random() & CC_ARITH; /* all are defined anew */
+	if (takes_rotate(row->op) && next_random() % 2)
+		want = rotate(cpu, &r, want);
+	cpu->cc = row->op == RCP_COMI ? (uint16_t)next_random() & CC_ARITH : before;
 	r.a = place(cpu, &r, &s, row->a, 0, &imm_used);
 	r.b = place(cpu, &r, &s, row->b, 1, &imm_used);
 	r.c = place(cpu, &r, &s, row->c, 2, &imm_used);
@@ -156,6 +207,8 @@ static void test_handlers(void **state)
 	struct vm *vm = vm_new(VM_PROT32);
 
 	(void)state;
+	vm->cpu->cr4 |= CR4_OSFXSR;
+	vm->cpu->isa |= ISA_SSE | ISA_SSE2 | ISA_SSE41;
 	for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
 		for (unsigned n = 0; n < 20000; n++)
 			check_row(vm->cpu, &rows[i]);

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The host's x87 by hand: single instructions for the files that keep the guest's state there
+ * (fpu_live.c). Not while that state is at home.
+ */
+#ifndef DEJAVM_FPU_HOST_X87_H
+#define DEJAVM_FPU_HOST_X87_H
+
+#include "fpu_arith.h"
+
+#if defined(__x86_64__) && !defined(DEJAVM_PORTABLE)
+
+/* FNSTENV's image (SDM vol. 1, figure 8-9) */
+struct env {
+	uint32_t cw, sw, tags, ip, ip_sel, dp, dp_sel;
+};
+
+/* ORs bits into the host's status word. */
+static inline void host_set_sw(unsigned bits)
+{
+	struct env e;
+
+	__asm__ volatile("fnstenv %0" : "=m"(e));
+	e.sw |= bits;
+	__asm__ volatile("fldenv %0" : : "m"(e));
+}
+
+static inline unsigned host_sw(void)
+{
+	uint16_t sw;
+
+	__asm__ volatile("fnstsw %0" : "=a"(sw));
+	return sw;
+}
+
+static inline void host_push(struct f80 x)
+{
+	__asm__ volatile("fldt %0" : : "m"(x));
+}
+
+/* A real indefinite, IE and SF if the register is empty. */
+static inline struct f80 host_pop(void)
+{
+	struct f80 x;
+
+	__asm__ volatile("fstpt %0" : "=m"(x));
+	return x;
+}
+
+#endif
+#endif
