@@ -53,7 +53,7 @@ static void host_submit(void *opaque, const struct blk_req *rq)
 	FUZZ_CHECK(p->in_flight++ < DRIVES);
 	p->last_id = rq->id;
 	/* Some fail, by their number, so that it is the same ones in both machines. */
-	p->answer[rq->buf] = (struct answer){ rq->id, rq->id % 13 == 12 ? EIO : 0 };
+	p->answer[rq->buf] = (struct answer){ rq->id, rq->id % 7 == 5 ? EIO : 0 };
 	if (p->answer[rq->buf].error)
 		return;
 	if (rq->hdr.type == BLK_READ)
@@ -111,7 +111,7 @@ static struct pc *pc_new(void)
 	p->in = zeroes(BLK_DATA_LEN);
 	for (unsigned i = 0; i < DRIVES; i++) {
 		p->media[i] = zeroes(media_len[i]);
-		for (uint32_t k = 0; k < media_len[i]; k++)
+		for (uint32_t k = 0; k < media_len[i]; k += 64)
 			p->media[i][k] = (uint8_t)(k * 7 + (k >> 9) + i);
 		cfg.drive[i] = (struct drive_info){ "drive", media_len[i], false, i == 2 };
 	}
@@ -168,6 +168,8 @@ static struct pc *pc_clone(const struct pc *from)
 static const uint8_t commands[] = { 0x00, 0x06, 0x08, 0x20, 0x24, 0x25, 0x29, 0x30, 0x34, 0x35,
 	0x39, 0x3d, 0x40, 0x42, 0x90, 0x91, 0xa0, 0xa1, 0xa0, 0xa0, 0xb0, 0xc4, 0xc5, 0xc6, 0xc8,
 	0xca, 0xce, 0xe0, 0xe5, 0xe7, 0xea, 0xec, 0xef, 0xf8, 0x27 };
+static const uint8_t features[] = { 0x00, 0x01, 0x02, 0x03, 0x55, 0xaa, 0x82, 0x66, 0xd0, 0xd1,
+	0xd8, 0xd9, 0xda, 0xd2 };
 static const uint8_t packets[] = { 0x00, 0x03, 0x12, 0x1b, 0x1e, 0x25, 0x28, 0x2b, 0x42, 0x43, 0x46,
 	0x4a, 0x51, 0x52, 0x5a, 0xa8, 0xbd, 0xbe };
 
@@ -183,15 +185,30 @@ static void command_run(struct machine *m, const uint8_t *op)
 
 	machine_out(m, base + 6, 1, 0xa0 | (op[2] & 0x5f));
 	for (unsigned i = 0; i < 2; i++) {
-		machine_out(m, base + 1, 1, op[3] & (i ? 0xff : 0));
+		machine_out(m, base + 1, 1, i ? features[op[3] % sizeof(features)] : 0);
 		machine_out(m, base + 2, 1, i ? op[4] & 0x0f : op[4] >> 7);
 		machine_out(m, base + 3, 1, i ? op[5] : 0);
 		machine_out(m, base + 4, 1, i ? op[6] & 0x1f : 0);
 		machine_out(m, base + 5, 1, i ? op[6] >> 7 : 0);
 	}
-	if (op[7] & 0x80)
-		machine_out(m, base + 4, 2, 0xfffe);
+	if (commands[op[7] % sizeof(commands)] == 0xb0 && (op[4] & 1))
+		machine_out(m, base + 4, 2, 0xc24f);
 	machine_out(m, base + 7, 1, commands[op[7] % sizeof(commands)]);
+}
+
+/* A command with a bus master that is ready for it, and memory that may pass for ranges to trim. */
+static void dma_run(struct pc *p, const uint8_t *op)
+{
+	uint16_t bm = (uint16_t)(BM + (op[1] & 0x80 ? 8 : 0));
+
+	put_le32(p->ram + PRD_GPA, 0x100000);
+	put_le32(p->ram + PRD_GPA + 4, 0x80000000u | (op[4] & 0x40 ? 0x200 : 0));
+	put_le64(p->ram + 0x100000 + 8 * (op[5] & 63), op[6] | (uint64_t)op[3] << 48);
+	machine_out(p->m, bm, 1, 0);
+	machine_out(p->m, bm + 4, 4, PRD_GPA);
+	machine_out(p->m, bm, 1, op[1] & 8);
+	machine_out(p->m, bm, 1, 1 | (op[1] & 8));
+	command_run(p->m, op);
 }
 
 static void packet_run(struct machine *m, const uint8_t *op)
@@ -283,8 +300,10 @@ static uint64_t op_run(struct pc *p, const uint8_t *op)
 		pci_config_write(m, DEVFN, op[3] & 0xfc, 4, val);
 		return pci_config_read(m, DEVFN, op[4] & 0xfc, 4);
 	default:
-		if (op[1] < 8)
+		if (op[1] == 0)
 			machine_reset(m);
+		else
+			dma_run(p, op);
 		return 0;
 	}
 }
