@@ -6,7 +6,7 @@
 #include "pci.h"
 
 #define RAM	  (4u << 20)
-#define DISK_LEN  (20u << 20)
+#define DISK_LEN  (6u << 20)
 #define DISK2_LEN (1u << 20)
 #define SECTORS	  (DISK_LEN / 512)
 #define BM	  0xc000
