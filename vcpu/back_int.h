@@ -33,6 +33,7 @@ struct back_tramp {
 	uint32_t insn_jump; /* jump: the same */
 	uint32_t indirect;  /* jump: the same; target in r8d */
 	uint32_t flags;	    /* call: recipe's offset in r9d; then cpu->cc is valid */
+	uint32_t xmm;	    /* call: the host's XMM registers become the guest's */
 	uint32_t trans;	    /* call: fpu_trans(r9d); its value in r9d */
 	uint32_t end;
 };
@@ -60,6 +61,7 @@ struct cold {
 		COLD_CARRY,
 		COLD_INDIRECT,
 		COLD_FPU,
+		COLD_XMM,
 		COLD_FAULT
 	} kind;
 	struct fpu_note note; /* as it was there */
@@ -210,6 +212,7 @@ void emit_fpu_gate(struct back *k);
 /* back_sse.c */
 void emit_sse_gate(struct back *k);
 void emit_sse(struct back *k);
+void cold_xmm(struct back *k, struct cold *c);
 void emit_fpu(struct back *k);
 void cold_fpu(struct back *k, const struct cold *c);
 struct xrm fpu_cell(unsigned cell);

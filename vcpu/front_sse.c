@@ -11,7 +11,7 @@ static bool kind_is(unsigned o, unsigned kind)
 /* Operands in XMM registers, general registers and memory, and no effect besides but flags. */
 static bool is_regular(const struct sse_desc *d, const struct insn *in)
 {
-	if (!SSE_HOST || (d->flags & ~(unsigned)(S_A | S_FP | S_FL | S_MO | S_RO | S_LD)))
+	if (!SSE_HOST || (d->flags & ~(unsigned)(S_A | S_FP | S_FL | S_MO | S_RO | S_LD | S_X0)))
 		return false;
 	if (kind_is(d->reg, S_M) || kind_is(d->rm, S_M) || (!d->reg && d->ext < 0))
 		return false;
