@@ -20,6 +20,8 @@
 
 #define CPU_OFF(member) ((int32_t)offsetof(struct cpu, member))
 #define CPU_MEM(member) x_m(H_CPU, CPU_OFF(member))
+/* For those that include fpu.h */
+#define FPU_MEM(member) x_m(H_CPU, (int32_t)(CPU_FPU_OFFSET + offsetof(struct fpu, member)))
 
 /* Offset of the write entries in a pair of fast tables (mem.h). */
 #define TLB_WRITE_OFF ((int32_t)(TLB_STRIDE * 8))
@@ -35,6 +37,7 @@ struct back_tramp {
 	uint32_t flags;	    /* call: recipe's offset in r9d; then cpu->cc is valid */
 	uint32_t xmm;	    /* call: the host's XMM registers become the guest's */
 	uint32_t trans;	    /* call: fpu_trans(r9d); its value in r9d */
+	uint32_t mmx;	    /* call: the x87 state goes to the host; r9d: has it? */
 	uint32_t end;
 };
 
@@ -67,6 +70,7 @@ struct cold {
 	struct fpu_note note; /* as it was there */
 	bool fpu_mem, cell;   /* COLD_FPU */
 	bool makes_flags;     /* COLD_FPU: of the host, too */
+	bool is_mmx;	      /* COLD_XMM */
 	unsigned fault;	      /* COLD_FAULT: index */
 	bool is_cc;	      /* COLD_SHIFT: cpu->cc has them already */
 };

@@ -5,11 +5,13 @@
  * asks whether it has been (back_tramp.c saves and restores them where C is called).
  */
 #include "back_int.h"
+#include "fpu.h"
 #include "sse.h"
 
-static bool is_xmm(unsigned o)
+/* Of XMM or MMX registers the host's have the guest's numbers. */
+static unsigned reg_of(unsigned o, unsigned reg)
 {
-	return (o & S_KIND) == S_X;
+	return (o & S_KIND) == S_G ? back_reg(reg) : reg;
 }
 
 /* What the block's first one asks: are the host's registers the guest's? */
@@ -20,8 +22,33 @@ static void ask_live(struct back *k, struct cold *c)
 	c->back = k->a.p;
 }
 
+/* The same for MMX: the guest's registers are the host's while the x87 state is there. */
+static void ask_mmx(struct back *k, struct cold *c)
+{
+	c->is_mmx = true;
+	x_alu_rm_i(&k->a, 1, X_CMP, FPU_MEM(live), FPU_LIVE);
+	c->jump = x_jcc(&k->a, X_NE);
+	c->back = k->a.p;
+	k->fpu_gated = true;
+}
+
+static void cold_mmx(struct back *k, struct cold *c)
+{
+	struct cold *gate = c + 1;
+	struct xasm *a = &k->a;
+	uint8_t *at;
+
+	x_here(a, c->jump);
+	at = x_call(a);
+	x_to(a, at, k->mem->rw + back_tramp(k->cpu)->mmx);
+	x_test_rm_r(a, 4, x_r(H_TMP), H_TMP);
+	gate->jump = x_jcc(a, X_E);
+	at = x_jmp(a);
+	x_to(a, at, c->back);
+}
+
 /*
- * They become so if CR0 and CR4 let them be used; else the handler raises what is due. Neither
+ * XMM registers become so if CR0 and CR4 let them be used; else the handler raises what is due. Neither
  * changes within translated code.
  */
 void cold_xmm(struct back *k, struct cold *c)
@@ -30,6 +57,10 @@ void cold_xmm(struct back *k, struct cold *c)
 	struct xasm *a = &k->a;
 	uint8_t *at;
 
+	if (c->is_mmx) {
+		cold_mmx(k, c);
+		return;
+	}
 	x_here(a, c->jump);
 	x_test_rm_i(a, 4, CPU_MEM(cr0), CR0_EM | CR0_TS);
 	gate->jump = x_jcc(a, X_NE);
@@ -41,18 +72,24 @@ void cold_xmm(struct back *k, struct cold *c)
 	x_to(a, at, c->back);
 }
 
+static bool is_mmx(const struct sse_desc *d, const struct insn *in)
+{
+	return (d->reg & S_KIND) == S_M || ((d->rm & S_KIND) == S_M && !in->mem);
+}
+
 /* Floating point: the host's MXCSR has to be the guest's. */
 void emit_sse_gate(struct back *k)
 {
-	const struct sse_desc *d = sse_desc(&k->ir->insn[k->op->insn]);
-	bool has = k->cpu->isa & d->isa;
+	const struct insn *in = &k->ir->insn[k->op->insn];
+	const struct sse_desc *d = sse_desc(in);
+	bool has = k->cpu->isa & d->isa, mmx = is_mmx(d, in);
 	struct cold *live = NULL, *c;
 	struct xasm *a = &k->a;
 	uint32_t id;
 
 	gate_clobber(k);
 	id = exit_id(k);
-	if (has && !k->sse_gated) {
+	if (has && (mmx || !k->sse_gated)) {
 		live = cold_add(k, COLD_XMM, NULL);
 		if (!live)
 			return;
@@ -66,6 +103,10 @@ void emit_sse_gate(struct back *k)
 	k->host_valid = 0;
 	if (!has) {
 		c->jump = x_jmp(a);
+		return;
+	}
+	if (mmx) {
+		ask_mmx(k, live);
 		return;
 	}
 	if (live)
@@ -82,7 +123,14 @@ static unsigned opcode_of(const struct sse_desc *d)
 	static const unsigned map[] = { X_0F, X_0F38, X_0F3A };
 	static const unsigned prefix[] = { 0, X_P66, X_PF3, X_PF2 };
 
-	return prefix[d->prefix] | map[d->map] | d->op;
+	unsigned op = d->op;
+
+	/* MOVNTPS, MOVNTPD; MOVNTDQ, MOVNTQ: devices must not see later stores before them. */
+	if (d->map == SSE_MAP_0F && op == 0x2b)
+		op = 0x29;
+	else if (d->map == SSE_MAP_0F && op == 0xe7)
+		op = 0x7f;
+	return prefix[d->prefix] | map[d->map] | op;
 }
 
 void emit_sse(struct back *k)
@@ -93,14 +141,11 @@ void emit_sse(struct back *k)
 	unsigned reg;
 	struct xrm rm;
 
-	if (d->ext >= 0)
-		reg = (unsigned)d->ext;
-	else
-		reg = is_xmm(d->reg) ? in->reg : back_reg(in->reg);
+	reg = d->ext >= 0 ? (unsigned)d->ext : reg_of(d->reg, in->reg);
 	if (in->mem)
 		rm = operand(k, IR_MEM);
 	else
-		rm = x_r(is_xmm(d->rm) ? in->rm : back_reg(in->rm));
+		rm = x_r(reg_of(d->rm, in->rm));
 	x_rm(a, 4, opcode_of(d), reg, rm);
 	if (d->imask)
 		x_u8(a, in->imm & d->imask);

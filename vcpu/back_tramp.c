@@ -253,7 +253,7 @@ static void make_flags(struct xasm *a)
 }
 
 /* Registers that C keeps need not be spilled: nobody looks at the guest's there. */
-static void make_trans(struct xasm *a)
+static void make_call(struct xasm *a, uint32_t (*fn)(struct cpu *cpu, uint32_t arg))
 {
 	for (unsigned i = 0; i < 8; i++)
 		if (is_volatile(i))
@@ -262,7 +262,7 @@ static void make_trans(struct xasm *a)
 	x_mov_r_rm(a, 8, X_RDI, x_r(H_CPU));
 	x_mov_r_rm(a, 4, X_RSI, x_r(H_TMP));
 	stack_add(a, -8);
-	call_c(a, (void *)(uintptr_t)tcg_trans);
+	call_c(a, (void *)(uintptr_t)fn);
 	stack_add(a, 8);
 	x_mov_r_rm(a, 4, H_TMP, x_r(X_RAX));
 	xmm_get(a);
@@ -292,7 +292,9 @@ size_t back_init(struct cpu *cpu, const struct tcache_mem *mem, uint32_t at, siz
 	t->flags = (uint32_t)(a.p - mem->rw);
 	make_flags(&a);
 	t->trans = (uint32_t)(a.p - mem->rw);
-	make_trans(&a);
+	make_call(&a, tcg_trans);
+	t->mmx = (uint32_t)(a.p - mem->rw);
+	make_call(&a, tcg_mmx);
 	t->xmm = (uint32_t)(a.p - mem->rw);
 	xmm_each(&a, 0x28);
 	x_mov_rm_i(&a, 1, CPU_MEM(xmm_live), 1);

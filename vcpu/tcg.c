@@ -92,6 +92,12 @@ uint32_t tcg_trans(struct cpu *cpu, uint32_t modrm)
 	return fpu_trans(cpu, modrm);
 }
 
+uint32_t tcg_mmx(struct cpu *cpu, uint32_t unused)
+{
+	(void)unused;
+	return fpu_enter(cpu, false);
+}
+
 uint64_t tcg_host(struct cpu *cpu, uint32_t lin, uint32_t kind)
 {
 	struct tcg *t = cpu->tcg;
