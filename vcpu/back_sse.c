@@ -48,8 +48,8 @@ static void cold_mmx(struct back *k, struct cold *c)
 }
 
 /*
- * XMM registers become so if CR0 and CR4 let them be used; else the handler raises what is due. Neither
- * changes within translated code.
+ * XMM registers become so if CR0 and CR4 let them be used; else the handler raises what is due.
+ * Neither changes within translated code.
  */
 void cold_xmm(struct back *k, struct cold *c)
 {
