@@ -20,6 +20,8 @@
 
 #define CPU_OFF(member) ((int32_t)offsetof(struct cpu, member))
 #define CPU_MEM(member) x_m(H_CPU, CPU_OFF(member))
+/* For those that include fpu.h */
+#define FPU_MEM(member) x_m(H_CPU, (int32_t)(CPU_FPU_OFFSET + offsetof(struct fpu, member)))
 
 /* Offset of the write entries in a pair of fast tables (mem.h). */
 #define TLB_WRITE_OFF ((int32_t)(TLB_STRIDE * 8))
@@ -33,7 +35,9 @@ struct back_tramp {
 	uint32_t insn_jump; /* jump: the same */
 	uint32_t indirect;  /* jump: the same; target in r8d */
 	uint32_t flags;	    /* call: recipe's offset in r9d; then cpu->cc is valid */
+	uint32_t xmm;	    /* call: the host's XMM registers become the guest's */
 	uint32_t trans;	    /* call: fpu_trans(r9d); its value in r9d */
+	uint32_t mmx;	    /* call: the x87 state goes to the host; r9d: has it? */
 	uint32_t end;
 };
 
@@ -60,11 +64,13 @@ struct cold {
 		COLD_CARRY,
 		COLD_INDIRECT,
 		COLD_FPU,
+		COLD_XMM,
 		COLD_FAULT
 	} kind;
 	struct fpu_note note; /* as it was there */
 	bool fpu_mem, cell;   /* COLD_FPU */
 	bool makes_flags;     /* COLD_FPU: of the host, too */
+	bool is_mmx;	      /* COLD_XMM */
 	unsigned fault;	      /* COLD_FAULT: index */
 	bool is_cc;	      /* COLD_SHIFT: cpu->cc has them already */
 };
@@ -210,6 +216,7 @@ void emit_fpu_gate(struct back *k);
 /* back_sse.c */
 void emit_sse_gate(struct back *k);
 void emit_sse(struct back *k);
+void cold_xmm(struct back *k, struct cold *c);
 void emit_fpu(struct back *k);
 void cold_fpu(struct back *k, const struct cold *c);
 struct xrm fpu_cell(unsigned cell);

@@ -57,6 +57,44 @@ static void reload_volatile(struct xasm *a)
 			x_mov_r_rm(a, 4, back_reg(i), gpr_mem(i));
 }
 
+/*
+ * The XMM registers, if they are in the host's. C may use those, and looks for the guest's in
+ * struct cpu. xmm_live stays as it is meanwhile, as it speaks of translated code, unless C changes
+ * it.
+ */
+static void xmm_each(struct xasm *a, unsigned opcode)
+{
+	for (unsigned i = 0; i < 8; i++)
+		x_rm(a, 4, X_0F | opcode, i, x_m(H_CPU, CPU_OFF(xmm) + 16 * (int32_t)i));
+}
+
+static void xmm_if_live(struct xasm *a, unsigned opcode)
+{
+	uint8_t *none;
+
+	x_alu_rm_i(a, 1, X_CMP, CPU_MEM(xmm_live), 0);
+	none = x_jcc(a, X_E);
+	xmm_each(a, opcode);
+	x_here(a, none);
+}
+
+static void xmm_put(struct xasm *a)
+{
+	xmm_if_live(a, 0x29);
+}
+
+static void xmm_get(struct xasm *a)
+{
+	xmm_if_live(a, 0x28);
+}
+
+/* For good: where translated code goes on, CR0 and CR4 may be others. */
+static void xmm_home(struct xasm *a)
+{
+	xmm_put(a);
+	x_mov_rm_i(a, 1, CPU_MEM(xmm_live), 0);
+}
+
 static void call_c(struct xasm *a, void *fn)
 {
 	x_mov_r_i64(a, X_RAX, (uint64_t)(uintptr_t)fn);
@@ -78,6 +116,7 @@ static void make_enter(struct xasm *a)
 	x_mov_r_rm(a, 8, H_TMP, x_r(X_RSI));
 	x_mov_r_rm(a, 8, H_MEM, CPU_MEM(tcg_base));
 	x_mov_r_rm(a, 8, H_BUDGET, CPU_MEM(tcg_left));
+	x_mov_rm_i(a, 1, CPU_MEM(xmm_live), 0);
 	reload(a);
 	x_rm(a, 4, 0xff, 4, x_r(H_TMP));
 }
@@ -85,6 +124,7 @@ static void make_enter(struct xasm *a)
 static void make_exit(struct xasm *a, uint8_t **spilled)
 {
 	spill(a);
+	xmm_put(a);
 	*spilled = a->p;
 	stack_add(a, 8);
 	for (unsigned i = sizeof(saved); i-- > 0;)
@@ -97,6 +137,7 @@ static void make_host(struct xasm *a, const uint8_t *spilled)
 	uint8_t *fail, *at;
 
 	spill(a);
+	xmm_put(a);
 	x_mov_rm_r(a, 8, CPU_MEM(tcg_tmp[0]), H_T0);
 	x_mov_rm_r(a, 8, CPU_MEM(tcg_tmp[1]), H_T1);
 	x_mov_r_rm(a, 8, X_RDI, x_r(H_CPU));
@@ -108,6 +149,7 @@ static void make_host(struct xasm *a, const uint8_t *spilled)
 	x_test_rm_r(a, 8, x_r(X_RAX), X_RAX);
 	fail = x_jcc(a, X_E);
 	x_mov_r_rm(a, 8, H_PTR, x_r(X_RAX));
+	xmm_get(a);
 	reload_volatile(a);
 	x_mov_r_rm(a, 8, H_T0, CPU_MEM(tcg_tmp[0]));
 	x_mov_r_rm(a, 8, H_T1, CPU_MEM(tcg_tmp[1]));
@@ -131,6 +173,7 @@ static void make_insn(struct xasm *a, const struct tcache_mem *mem, const uint8_
 	uint8_t *done, *at;
 
 	spill(a);
+	xmm_put(a);
 	load_exit(a, mem);
 	stack_add(a, -8);
 	call_c(a, (void *)(uintptr_t)tcg_insn);
@@ -138,6 +181,7 @@ static void make_insn(struct xasm *a, const struct tcache_mem *mem, const uint8_
 	x_test_rm_r(a, 4, x_r(X_RAX), X_RAX);
 	done = x_jcc(a, X_NE);
 	x_mov_r_rm(a, 8, H_BUDGET, CPU_MEM(tcg_left));
+	xmm_get(a);
 	reload(a);
 	x_u8(a, 0xc3);
 	x_here(a, done);
@@ -173,6 +217,7 @@ static uint8_t *make_insn_jump(struct xasm *a, const struct tcache_mem *mem, con
 	x_to(a, at, spilled);
 	start = a->p;
 	spill(a);
+	xmm_home(a);
 	load_exit(a, mem);
 	go_on(a, (void *)(uintptr_t)tcg_insn_jump, none);
 	return start;
@@ -182,6 +227,7 @@ static void make_indirect(struct xasm *a, const uint8_t *spilled)
 {
 	x_mov_rm_r(a, 4, CPU_MEM(tcg_target), H_PTR);
 	spill(a);
+	xmm_home(a);
 	x_mov_r_rm(a, 8, X_RDI, x_r(H_CPU));
 	go_on(a, (void *)(uintptr_t)tcg_indirect, spilled);
 }
@@ -189,6 +235,7 @@ static void make_indirect(struct xasm *a, const uint8_t *spilled)
 static void make_flags(struct xasm *a)
 {
 	spill(a);
+	xmm_put(a);
 	x_mov_rm_r(a, 8, CPU_MEM(tcg_tmp[0]), H_T0);
 	x_mov_rm_r(a, 8, CPU_MEM(tcg_tmp[1]), H_T1);
 	x_mov_rm_r(a, 8, CPU_MEM(tcg_tmp[2]), H_PTR);
@@ -197,6 +244,7 @@ static void make_flags(struct xasm *a)
 	stack_add(a, -8);
 	call_c(a, (void *)(uintptr_t)tcg_flags);
 	stack_add(a, 8);
+	xmm_get(a);
 	reload_volatile(a);
 	x_mov_r_rm(a, 8, H_T0, CPU_MEM(tcg_tmp[0]));
 	x_mov_r_rm(a, 8, H_T1, CPU_MEM(tcg_tmp[1]));
@@ -205,17 +253,19 @@ static void make_flags(struct xasm *a)
 }
 
 /* Registers that C keeps need not be spilled: nobody looks at the guest's there. */
-static void make_trans(struct xasm *a)
+static void make_call(struct xasm *a, uint32_t (*fn)(struct cpu *cpu, uint32_t arg))
 {
 	for (unsigned i = 0; i < 8; i++)
 		if (is_volatile(i))
 			x_mov_rm_r(a, 4, gpr_mem(i), back_reg(i));
+	xmm_put(a);
 	x_mov_r_rm(a, 8, X_RDI, x_r(H_CPU));
 	x_mov_r_rm(a, 4, X_RSI, x_r(H_TMP));
 	stack_add(a, -8);
-	call_c(a, (void *)(uintptr_t)tcg_trans);
+	call_c(a, (void *)(uintptr_t)fn);
 	stack_add(a, 8);
 	x_mov_r_rm(a, 4, H_TMP, x_r(X_RAX));
+	xmm_get(a);
 	reload_volatile(a);
 	x_u8(a, 0xc3);
 }
@@ -242,7 +292,13 @@ size_t back_init(struct cpu *cpu, const struct tcache_mem *mem, uint32_t at, siz
 	t->flags = (uint32_t)(a.p - mem->rw);
 	make_flags(&a);
 	t->trans = (uint32_t)(a.p - mem->rw);
-	make_trans(&a);
+	make_call(&a, tcg_trans);
+	t->mmx = (uint32_t)(a.p - mem->rw);
+	make_call(&a, tcg_mmx);
+	t->xmm = (uint32_t)(a.p - mem->rw);
+	xmm_each(&a, 0x28);
+	x_mov_rm_i(&a, 1, CPU_MEM(xmm_live), 1);
+	x_u8(&a, 0xc3);
 	must(!x_overflowed(&a));
 	t->end = (uint32_t)(a.p - mem->rw);
 	return (size_t)(a.p - a.start);

@@ -726,7 +726,7 @@ static void emit_jump_reg(struct back *k)
 	x_rm(a, 4, 0xff, 4, x_m(H_TMP, 8));
 }
 
-static void cold_emit(struct back *k, const struct cold *c)
+static void cold_emit(struct back *k, struct cold *c)
 {
 	struct xasm *a = &k->a;
 	uint8_t *at;
@@ -758,6 +758,7 @@ static void cold_emit(struct back *k, const struct cold *c)
 		x_to(a, at, c->back);
 		break;
 	case COLD_FPU: cold_fpu(k, c); break;
+	case COLD_XMM: cold_xmm(k, c); break;
 	case COLD_FAULT:
 		k->fault[c->fault].stub = (uint32_t)(a->p - k->mem->rw);
 		fpu_note_emit(k, &c->note);

@@ -241,6 +241,8 @@ uint64_t tcg_insn(struct cpu *cpu, const struct tb_exit *x);
 /* A transcendental instruction of the x87, whose state is in the host's. 0: its handler has to do
  * it. */
 uint32_t tcg_trans(struct cpu *cpu, uint32_t modrm);
+/* Brings the x87 state to the host's for an MMX instruction. 0: it may not go there. */
+uint32_t tcg_mmx(struct cpu *cpu, uint32_t unused);
 /*
  * The same for an instruction that says where to go on. Returns the host address of code to go on
  * at, with cpu->tcg_left and tcg_base anew, or 0 (TCG_EXIT_DONE).

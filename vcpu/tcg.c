@@ -92,6 +92,12 @@ uint32_t tcg_trans(struct cpu *cpu, uint32_t modrm)
 	return fpu_trans(cpu, modrm);
 }
 
+uint32_t tcg_mmx(struct cpu *cpu, uint32_t unused)
+{
+	(void)unused;
+	return fpu_enter(cpu, false);
+}
+
 uint64_t tcg_host(struct cpu *cpu, uint32_t lin, uint32_t kind)
 {
 	struct tcg *t = cpu->tcg;
@@ -455,6 +461,8 @@ static bool do_insn(struct cpu *cpu, const struct tb_exit *x)
 	cpu->eip = tb->insn_eip[x->insn];
 	cpu->icount = cpu->tcg_end - (uint64_t)(cpu->tcg_left + rest);
 	cpu->tcg->stats.insn_calls++;
+	if (x->sync)
+		cpu->xmm_live = 0; /* CR0 and CR4 may be others */
 	if (unlikely(cpu->tcg->check != NULL))
 		return false; /* run_block() has it interpreted */
 	if (execute(cpu, in, x->end, cpu->tcg_end))
