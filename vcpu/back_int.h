@@ -57,6 +57,7 @@ struct cold {
 		COLD_STEP,
 		COLD_SHIFT,
 		COLD_CARRY,
+		COLD_FLAGS,
 		COLD_INDIRECT,
 		COLD_FPU,
 		COLD_FAULT
@@ -160,6 +161,9 @@ void rcp_clobber(struct back *k, unsigned r);
 unsigned slot_alloc(const struct back *k, unsigned also);
 /* The cells that it uses. */
 unsigned rcp_slots(const struct back *k);
+/* Code for cpu->cc = r's flags, in terms of the guest's registers; false: there is none, it has to
+ * be a call. */
+bool rcp_to_cc(struct xasm *a, const struct recipe *r);
 /* The flags of `mask` are in the host's flags afterwards. */
 void flags_to_host(struct back *k, unsigned mask);
 /* cpu->cc has all flags afterwards, and the recipe is RCP_CC. The host's flags are lost. */
@@ -188,7 +192,7 @@ void emit_cmov(struct back *k);
 void emit_getfl(struct back *k);
 void emit_efl(struct back *k);
 void emit_getseg(struct back *k);
-void emit_up(struct back *k);
+void emit_dir(struct back *k);
 void emit_rdtsc(struct back *k);
 void emit_calli(struct back *k);
 void emit_callj(struct back *k);
