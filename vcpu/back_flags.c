@@ -232,6 +232,14 @@ bool rcp_to_cc(struct xasm *a, const struct recipe *r)
 	return true;
 }
 
+bool rcp_carry_to_cell(struct xasm *a, const struct recipe *r)
+{
+	if (!(remake(a, r) & IRF_C))
+		return false;
+	x_rm(a, 1, X_0F | 0x90 | X_B, 0, CPU_MEM(fl_c));
+	return true;
+}
+
 /* Who led here has put them into cpu->cc, mostly. */
 static void entry_to_cc(struct back *k)
 {
@@ -288,7 +296,7 @@ void carry_to_cell(struct back *k)
 		return;
 	if (k->rcp.op == RCP_ENTRY && !(k->host_valid & IRF_C)) {
 		/* Whoever led here may have it there already. */
-		k->entry_used = true;
+		k->entry_used = k->entry_carry = true;
 		x_rm(a, 1, 0xf6, 0, CPU_MEM(fl_desc));
 		x_u8(a, 1);
 		c = cold_add(k, COLD_CARRY, x_jcc(a, X_E));

@@ -292,7 +292,8 @@ struct link {
 	struct tb_edge *e;
 	const struct tb *to;
 	uint32_t gen;
-	bool global, cc; /* cc: the flags go into cpu->cc, if there is code for it */
+	/* The flags go into cpu->cc, or CF goes into its cell, if there is code for it. */
+	bool global, cc, carry;
 	void *(*alloc)(void *opaque, size_t len);
 	void *opaque;
 };
@@ -310,6 +311,8 @@ static bool link_flags(struct xasm *a, const struct link *l)
 		x_mov_rm_i(a, 4, CPU_MEM(fl_desc), 0);
 		return true;
 	}
+	if (l->carry && !(desc & 1) && rcp_carry_to_cell(a, &r))
+		desc |= 1;
 	if (recipe_save(a, &r, l->to->entry_regs)) {
 		struct recipe *copy = l->alloc(l->opaque, sizeof(r));
 
@@ -351,11 +354,11 @@ void back_link(struct cpu *cpu, const struct tcache_mem *mem, struct tb_edge *e,
 	void *opaque)
 {
 	/* A target that is sure to ask for flags likes them best in cpu->cc. */
-	struct link l = { mem, e, to, gen, global, to->entry_use, alloc, opaque };
+	struct link l = { mem, e, to, gen, global, to->entry_use, to->entry_carry, alloc, opaque };
 	int r = link_emit(&l);
 
-	if (r == -ENOSPC && l.cc) {
-		l.cc = false;
+	if (r == -ENOSPC && (l.cc || l.carry)) {
+		l.cc = l.carry = false;
 		r = link_emit(&l);
 	}
 	must(r != -ENOSPC);

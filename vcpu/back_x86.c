@@ -952,6 +952,7 @@ size_t back_emit(struct cpu *cpu, const struct tcache_mem *mem, const struct ir_
 		return 1;
 	tb->entry_flags = k.entry_used;
 	tb->entry_use = k.entry_used && ir->entry_use;
+	tb->entry_carry = k.entry_carry;
 	tb->code = at;
 	used = (size_t)(k.a.p - k.a.start);
 	tb->code_len = (uint32_t)used;
