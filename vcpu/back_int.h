@@ -62,6 +62,7 @@ struct cold {
 		COLD_STEP,
 		COLD_SHIFT,
 		COLD_CARRY,
+		COLD_FLAGS,
 		COLD_INDIRECT,
 		COLD_FPU,
 		COLD_XMM,
@@ -97,8 +98,9 @@ struct back {
 	uint32_t rcp_id; /* 0: not stored yet (or RCP_ENTRY) */
 	uint8_t host_valid;
 	bool cell_valid;
-	uint32_t cc_id;	 /* a stored RCP_CC */
-	bool entry_used; /* RCP_ENTRY was asked for */
+	uint32_t cc_id;	  /* a stored RCP_CC */
+	bool entry_used;  /* RCP_ENTRY was asked for */
+	bool entry_carry; /* its CF was, in the cell */
 
 	struct fpu_note note;
 	struct cold *gate; /* of the x87 or SSE instruction in work */
@@ -170,6 +172,11 @@ void rcp_clobber(struct back *k, unsigned r);
 unsigned slot_alloc(const struct back *k, unsigned also);
 /* The cells that it uses. */
 unsigned rcp_slots(const struct back *k);
+/* Code for cpu->cc = r's flags, in terms of the guest's registers; false: there is none, it has to
+ * be a call. */
+bool rcp_to_cc(struct xasm *a, const struct recipe *r);
+/* The same for cpu->fl_c = r's CF. */
+bool rcp_carry_to_cell(struct xasm *a, const struct recipe *r);
 /* The flags of `mask` are in the host's flags afterwards. */
 void flags_to_host(struct back *k, unsigned mask);
 /* cpu->cc has all flags afterwards, and the recipe is RCP_CC. The host's flags are lost. */
@@ -201,7 +208,7 @@ void emit_cmov(struct back *k);
 void emit_getfl(struct back *k);
 void emit_efl(struct back *k);
 void emit_getseg(struct back *k);
-void emit_up(struct back *k);
+void emit_dir(struct back *k);
 void emit_rdtsc(struct back *k);
 void emit_calli(struct back *k);
 void emit_callj(struct back *k);

@@ -6,6 +6,7 @@
  */
 #include "back_int.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 #include "log.h"
@@ -366,51 +367,83 @@ static bool recipe_save(struct xasm *a, struct recipe *r, unsigned regs)
 	return any;
 }
 
+struct link {
+	const struct tcache_mem *mem;
+	struct tb_edge *e;
+	const struct tb *to;
+	uint32_t gen;
+	/* The flags go into cpu->cc, or CF goes into its cell, if there is code for it. */
+	bool global, cc, carry;
+	void *(*alloc)(void *opaque, size_t len);
+	void *opaque;
+};
+
 /* The target asks cpu->fl_desc for flags. */
-static bool link_desc(struct xasm *a, const struct tcache_mem *mem, const struct tb_edge *e,
-	const struct tb *to, void *(*alloc)(void *opaque, size_t len), void *opaque)
+static bool link_flags(struct xasm *a, const struct link *l)
 {
-	uint32_t desc = e->recipe;
+	uint32_t desc = l->e->recipe;
 	struct recipe r;
 
 	if (!desc)
 		return true;
-	memcpy(&r, mem->meta + (desc & ~7u), sizeof(r));
-	if (recipe_save(a, &r, to->entry_regs)) {
-		struct recipe *copy = alloc(opaque, sizeof(r));
+	memcpy(&r, l->mem->meta + (desc & ~7u), sizeof(r));
+	if (l->cc && rcp_to_cc(a, &r)) {
+		x_mov_rm_i(a, 4, CPU_MEM(fl_desc), 0);
+		return true;
+	}
+	if (l->carry && !(desc & 1) && rcp_carry_to_cell(a, &r))
+		desc |= 1;
+	if (recipe_save(a, &r, l->to->entry_regs)) {
+		struct recipe *copy = l->alloc(l->opaque, sizeof(r));
 
 		if (!copy)
 			return false;
 		*copy = r;
-		desc = (uint32_t)((uint8_t *)copy - mem->meta) | (desc & 1);
+		desc = (uint32_t)((uint8_t *)copy - l->mem->meta) | (desc & 1);
 	}
 	x_mov_rm_i(a, 4, CPU_MEM(fl_desc), r.op == RCP_CC ? 0 : desc);
 	return true;
+}
+
+/* -ENOSPC: it does not fit; -ENOMEM. */
+static int link_emit(const struct link *l)
+{
+	const struct tb_edge *e = l->e;
+	uint8_t *code = l->mem->rw + e->code, *at;
+	struct xasm a = { code, code, code + e->code_len, false };
+	const uint8_t *stub = l->mem->rw + e->stub;
+
+	if (l->to->entry_flags && !link_flags(&a, l))
+		return -ENOMEM;
+	if (l->gen) {
+		x_alu_rm_i(&a, 4, X_CMP, x_m(H_CPU, CPU_OFF(tcg_link_gen) + (l->global ? 4 : 0)),
+			l->gen);
+		at = x_jcc(&a, X_NE);
+		x_to(&a, at, stub + BACK_STUB_LEN);
+	}
+	x_alu_rm_i(&a, 8, X_SUB, x_r(H_BUDGET), (uint32_t)(l->to->n_insns - e->refund));
+	at = x_jcc(&a, X_NS);
+	x_to(&a, at, l->mem->rw + l->to->entry);
+	at = x_jmp(&a);
+	x_to(&a, at, stub);
+	return x_overflowed(&a) ? -ENOSPC : 0;
 }
 
 void back_link(struct cpu *cpu, const struct tcache_mem *mem, struct tb_edge *e,
 	const struct tb *to, uint32_t gen, bool global, void *(*alloc)(void *opaque, size_t len),
 	void *opaque)
 {
-	uint8_t *code = mem->rw + e->code, *at;
-	struct xasm a = { code, code, code + e->code_len, false };
-	const uint8_t *stub = mem->rw + e->stub;
+	/* A target that is sure to ask for flags likes them best in cpu->cc. */
+	struct link l = { mem, e, to, gen, global, to->entry_use, to->entry_carry, alloc, opaque };
+	int r = link_emit(&l);
 
-	if (to->entry_flags && !link_desc(&a, mem, e, to, alloc, opaque)) {
+	if (r == -ENOSPC && (l.cc || l.carry)) {
+		l.cc = l.carry = false;
+		r = link_emit(&l);
+	}
+	must(r != -ENOSPC);
+	if (r < 0)
 		back_unlink(cpu, mem, e);
-		return;
-	}
-	if (gen) {
-		x_alu_rm_i(&a, 4, X_CMP, x_m(H_CPU, CPU_OFF(tcg_link_gen) + (global ? 4 : 0)), gen);
-		at = x_jcc(&a, X_NE);
-		x_to(&a, at, stub + BACK_STUB_LEN);
-	}
-	x_alu_rm_i(&a, 8, X_SUB, x_r(H_BUDGET), (uint32_t)(to->n_insns - e->refund));
-	at = x_jcc(&a, X_NS);
-	x_to(&a, at, mem->rw + to->entry);
-	at = x_jmp(&a);
-	x_to(&a, at, stub);
-	must(!x_overflowed(&a));
 }
 
 void back_set_page2(const struct tcache_mem *mem, struct tb *tb, uint32_t gen)

@@ -145,6 +145,8 @@ struct tb {
 	uint16_t n_insns;
 	bool dead;	    /* written to, or flushed: not found, not linked to */
 	bool entry_flags;   /* wants the flags of the entry: back_link() */
+	bool entry_use;	    /* an instruction of it surely reads them */
+	bool entry_carry;   /* wants their CF in cpu->fl_c */
 	uint8_t entry_regs; /* guest registers that it changes while it may want them; 0xff: it may
 			       leave without having redefined them */
 	uint32_t code, code_len;  /* offset of the block's code in the cache, bytes */

@@ -416,7 +416,7 @@ static void begin_run(struct cpu *cpu)
 	t->key = key_now(cpu);
 	t->leave = false;
 	cpu->tcg_base = cpu->run_tlb;
-	if (user && window_wanted(cpu, user)) {
+	if (window_wanted(cpu, user)) {
 		t->key |= KEY_WINDOW;
 		cpu->tcg_base = window_base(cpu, user);
 		window_activate(cpu);
