@@ -19,6 +19,8 @@
 
 #define RETRY_NS INT64_C(1000000) /* while a ring is full */
 #define SLEEP_NS INT64_C(1000000000)
+/* A full disk would fill a terminal as well. */
+#define ERRORS_TOLD 10
 
 static const char *const op_names[BLK_OP_COUNT] = { "read", "write", "flush", "discard" };
 
@@ -157,8 +159,9 @@ static void finish(struct server *s, struct drive_work *w)
 	if (w->broken)
 		proc_fatal(s->p, "%s: it failed in this replay, but not when it was recorded: %s",
 			what, w->err.msg);
-	if (w->error && !w->must_fail)
-		log_warn("%s: %s", what, w->err.msg);
+	if (w->error && !w->must_fail && s->n_told++ < ERRORS_TOLD)
+		log_warn("%s: %s%s", what, w->err.msg,
+			s->n_told == ERRORS_TOLD ? " (further errors are not told)" : "");
 	w->next = NULL;
 	*s->ready_end = w;
 	s->ready_end = &w->next;
