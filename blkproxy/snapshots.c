@@ -51,6 +51,8 @@ static void serve(const Dejavm__SnapshotRequest *rq)
 		r.text = strdup(err.msg);
 	else
 		snapstore_serve(&me.s, rq, &r);
+	if (rq->op == DEJAVM__SNAPSHOT_OP__SNAPSHOT_RESTORE)
+		server_forget_ids(v);
 	for (unsigned i = 0; i < v->n_drives; i++)
 		drive_resume(&v->drives[i]);
 	snapstore_answer(v->p, &r);

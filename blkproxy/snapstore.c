@@ -221,13 +221,12 @@ static int snapshot_read(struct snapstore *s, const char *name, const Dejavm__Sn
 		place.image = s->base[0];
 	if (!ret->vm_state_len)
 		return error_set(err, EINVAL, "it holds no VM state, only a disk's");
-	r = vmstate_read(&s->open, &io, s->codec, ret->vm_state_len, s->ram.npages, err);
+	r = vmstate_read(&s->open, &io, ret->vm_state_len, err);
 	s->is_open = true;
 	if (r == 0)
 		r = config_compare(&s->open, rq, err);
-	if (r == 0 && s->open.npages != s->ram.npages)
-		r = error_set(err, EINVAL, "%u pages of RAM and video memory: this machine has %u",
-			s->open.npages, s->ram.npages);
+	if (r == 0)
+		r = vmstate_read_ram(&s->open, &io, s->codec, s->ram.npages, err);
 	return r;
 }
 
@@ -309,7 +308,7 @@ static int op_restore(struct snapstore *s, struct error *err)
 	for (size_t i = 0; s->disks && !s->from_base && i < s->n_images && r == 0; i++)
 		r = image_snapshot_apply(s->image[i], s->open_name, err);
 	if (r == 0)
-		r = ram_decode(s->codec, &s->open.index, s->open.ram_data, s->ram.mem,
+		r = ram_decode(s->codec, &s->open.blocks, s->open.ram_data, s->ram.mem,
 			s->ram.npages, s->ram.fd, err);
 	open_close(s);
 	return r;
