@@ -461,3 +461,8 @@ void server_wait_idle(struct server *s)
 		pthread_cond_wait(&s->idle_changed, &s->lock);
 	pthread_mutex_unlock(&s->lock);
 }
+
+void server_forget_ids(struct server *s)
+{
+	s->last_id = 0;
+}

@@ -49,5 +49,7 @@ void server_quit(struct server *s);
  * answered.
  */
 void server_wait_idle(struct server *s);
+/* The same: the machine has become one that has made fewer requests. */
+void server_forget_ids(struct server *s);
 
 #endif
