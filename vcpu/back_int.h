@@ -104,7 +104,7 @@ struct back {
 
 	struct fpu_note note;
 	struct cold *gate; /* of the x87 or SSE instruction in work */
-	bool sse_gated;
+	bool sse_gated, fp_gated; /* XMM registers, MXCSR are the guest's */
 	bool fpu_gated; /* C1 is most likely where it belongs */
 	bool drops_c1;	/* what is in work says so */
 
@@ -112,7 +112,7 @@ struct back {
 	struct {
 		uint8_t *jump;
 		uint8_t insn;
-		bool sse_gated; /* as it was there */
+		bool sse_gated, fp_gated; /* as they were there */
 	} join[IR_MAX_INSNS];
 	unsigned n_joins;
 	unsigned skip; /* ops that are done already */

@@ -77,7 +77,8 @@ static bool is_mmx(const struct sse_desc *d, const struct insn *in)
 	return (d->reg & S_KIND) == S_M || ((d->rm & S_KIND) == S_M && !in->mem);
 }
 
-/* Floating point: the host's MXCSR has to be the guest's. */
+/* Floating point: the host's MXCSR has to be the guest's. If it is not afterwards, either, the
+ * handler's call does not come back (tcg_insn()). */
 void emit_sse_gate(struct back *k)
 {
 	const struct insn *in = &k->ir->insn[k->op->insn];
@@ -111,9 +112,11 @@ void emit_sse_gate(struct back *k)
 	}
 	if (live)
 		ask_live(k, live);
-	if (d->flags & S_FP) {
+	if ((d->flags & S_FP) && !k->fp_gated && k->exit) {
 		x_alu_rm_i(a, 1, X_CMP, CPU_MEM(mxcsr_live), 1);
 		c->jump3 = x_jcc(a, X_NE);
+		k->exit->fp = true;
+		k->fp_gated = true;
 	}
 	k->sse_gated = true;
 }

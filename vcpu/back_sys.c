@@ -45,6 +45,7 @@ static void call_handler(struct back *k, unsigned flags, unsigned regs)
 	at = x_call(a);
 	x_to(a, at, k->mem->rw + back_tramp(k->cpu)->insn);
 	k->host_valid = 0;
+	k->fp_gated = false;
 	if (x->sync) /* CR0 and CR4 may be others */
 		k->sse_gated = false;
 	if (flags != IR_CALL_QUIET)

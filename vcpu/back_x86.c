@@ -627,6 +627,7 @@ static void emit_jcc_join(struct back *k)
 	x_lea(a, 8, H_BUDGET, x_m(H_BUDGET, skipped));
 	k->join[k->n_joins].jump = x_jcc(a, op->cond);
 	k->join[k->n_joins].insn = op->join;
+	k->join[k->n_joins].fp_gated = k->fp_gated;
 	k->join[k->n_joins++].sse_gated = k->sse_gated;
 	x_lea(a, 8, H_BUDGET, x_m(H_BUDGET, -skipped));
 }
@@ -643,6 +644,7 @@ static void emit_insn(struct back *k)
 			continue;
 		x_here(&k->a, k->join[i].jump);
 		k->sse_gated = k->sse_gated && k->join[i].sse_gated;
+		k->fp_gated = k->fp_gated && k->join[i].fp_gated;
 	}
 	rcp_set(k, RCP_CC, 0, RCP_NO, RCP_NO, RCP_NO, 0, 0);
 }

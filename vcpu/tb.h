@@ -94,8 +94,9 @@ struct tb_exit {
 			    has its CF; 0: cpu->fl_desc says */
 	uint16_t insn;	 /* index of the instruction */
 	/* For tcg_insn(): it does not ask for flags; it defines them all, if it does not fault; it
-	 * may change what code relies on (E_SYNC); enum block_end. */
-	bool quiet, sets, sync;
+	 * may change what code relies on (E_SYNC); what follows relies on MXCSR in the host's;
+	 * enum block_end. */
+	bool quiet, sets, sync, fp;
 	uint8_t end;
 };
 

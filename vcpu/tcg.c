@@ -483,6 +483,8 @@ static bool block_goes_on(struct cpu *cpu, const struct tb_exit *x)
 
 	if (tb->dead || cpu->tcg_left < 0 || engine_end(cpu) < cpu->tcg_end)
 		return false;
+	if (x->fp && !cpu->mxcsr_live) /* what follows relies on it */
+		return false;
 	return cpu->tcg->key == tb->key && cpu->eip == tb->insn_eip[x->insn + 1] &&
 	       cpu->tcg_link_gen[0] == ic->gen[0] && cpu->tcg_link_gen[1] == ic->gen[1];
 }
