@@ -238,21 +238,30 @@ static int memory_access(
 	return 0;
 }
 
+/* The last element was at a later icount than the request. */
+static void bulk_end(struct bus_server *s)
+{
+	s->last_icount = s->seq->icount = s->m->icount;
+	s->seq->now_ns = machine_now_ns(s->m);
+}
+
 static int bulk_access(struct bus_server *s, const struct bus_req *rq, const uint8_t *data,
-	uint32_t len, uint8_t *out, uint32_t *ret_len, struct error *err)
+	uint32_t len, struct bus_rep *rep, uint8_t *out, uint32_t *ret_len, struct error *err)
 {
 	if (bulk_check(rq, err) < 0)
 		return -EPROTO;
 	if (rq->hdr.type == BUS_INS) {
-		machine_ins(s->m, (uint16_t)rq->addr, rq->size, rq->count, out);
-		*ret_len = rq->count * rq->size;
+		*ret_len =
+			machine_ins(s->m, (uint16_t)rq->addr, rq->size, rq->count, out) * rq->size;
+		bulk_end(s);
 		return 0;
 	}
 	if (len != rq->count * rq->size)
 		return error_set(err, EPROTO,
 			"vcpu sent BUS_OUTS of %u elements of %u bytes with %u bytes", rq->count,
 			rq->size, len);
-	machine_outs(s->m, (uint16_t)rq->addr, rq->size, rq->count, data);
+	rep->data = machine_outs(s->m, (uint16_t)rq->addr, rq->size, rq->count, data);
+	bulk_end(s);
 	return 0;
 }
 
@@ -265,7 +274,7 @@ static int serve(struct bus_server *s, const struct bus_req *rq, const uint8_t *
 	case BUS_IN:
 	case BUS_OUT: return port_access(s, rq, rep, err);
 	case BUS_INS:
-	case BUS_OUTS: return bulk_access(s, rq, data, len, out, ret_len, err);
+	case BUS_OUTS: return bulk_access(s, rq, data, len, rep, out, ret_len, err);
 	case BUS_MMIO_READ:
 	case BUS_MMIO_WRITE: return memory_access(s, rq, rep, err);
 	case BUS_INTACK: rep->data = machine_intack(s->m); return 0;

@@ -78,11 +78,13 @@ struct io_ops {
 	void (*write)(struct device *dev, uint64_t addr, unsigned size, uint64_t val);
 	unsigned max_size;
 	/*
-	 * Ports only, may be NULL: n accesses of REP INS or OUTS at once, elements in buf
-	 * little-endian. The same as n calls of read() or write().
+	 * Ports only, may be NULL: accesses of REP INS or OUTS at once, elements in buf
+	 * little-endian. At most n, and none that does more than to move data: where a line, a
+	 * timer, DMA, or the time might come in, read() and write() do it. Returns how many it did.
 	 */
-	void (*read_n)(struct device *dev, uint64_t addr, unsigned size, uint32_t n, uint8_t *buf);
-	void (*write_n)(
+	uint32_t (*read_n)(
+		struct device *dev, uint64_t addr, unsigned size, uint32_t n, uint8_t *buf);
+	uint32_t (*write_n)(
 		struct device *dev, uint64_t addr, unsigned size, uint32_t n, const uint8_t *buf);
 	/*
 	 * Ports only: narrower accesses are not for this range (0 and 1: all are). What they

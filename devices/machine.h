@@ -228,8 +228,14 @@ bool machine_in_is_quick(const struct machine *m, uint16_t port);
 /* Lists in the map's page what may be deferred and what is shown, anew if need be. */
 void machine_ports_update(struct machine *m);
 void machine_out(struct machine *m, uint16_t port, unsigned size, uint32_t val);
-void machine_ins(struct machine *m, uint16_t port, unsigned size, uint32_t n, uint8_t *buf);
-void machine_outs(struct machine *m, uint16_t port, unsigned size, uint32_t n, const uint8_t *buf);
+/*
+ * Elements of REP INS and OUTS: the same as one request for each, the i-th at icount + i, up to the
+ * first after which the vCPU has to look up. Return how many, at least 1 of n; icount is the last
+ * one's then.
+ */
+uint32_t machine_ins(struct machine *m, uint16_t port, unsigned size, uint32_t n, uint8_t *buf);
+uint32_t machine_outs(
+	struct machine *m, uint16_t port, unsigned size, uint32_t n, const uint8_t *buf);
 uint64_t machine_mmio_read(struct machine *m, uint64_t gpa, unsigned size);
 void machine_mmio_write(struct machine *m, uint64_t gpa, unsigned size, uint64_t val);
 uint8_t machine_intack(struct machine *m);

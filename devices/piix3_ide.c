@@ -329,6 +329,20 @@ static void data_write_n(
 		reg_write(ch, (enum ata_reg)(reg + i % size), buf[i]);
 }
 
+/* Elements of n that lie within the DRQ block and do not end it. */
+static uint32_t quiet(
+	const struct ata_channel *ch, uint64_t reg, enum ata_phase phase, unsigned size, uint32_t n)
+{
+	const struct ata_unit *u = ch->unit[ch->selected];
+	uint32_t k;
+
+	if (reg != ATA_REG_DATA || !channel_on(ch) || !u || u->phase != phase ||
+		!(u->status & ATA_DRQ) || u->end <= u->pos)
+		return 0;
+	k = (u->end - u->pos - 1) / size;
+	return k < n ? k : n;
+}
+
 /* The same handlers for both channels, which the device structure does not tell apart: the ops
  * do. */
 #define CHANNEL_PORTS(name, index)                                                                \
@@ -368,15 +382,25 @@ static void data_write_n(
 		put_le32(b, (uint32_t)val);                                                       \
 		data_write_n(&((struct piix3_ide *)dev)->ch[index], addr, size, 1, b);            \
 	}                                                                                         \
-	static void name##_data_read_n(                                                           \
+	static uint32_t name##_data_read_n(                                                       \
 		struct device *dev, uint64_t addr, unsigned size, uint32_t n, uint8_t *buf)       \
 	{                                                                                         \
-		data_read_n(&((struct piix3_ide *)dev)->ch[index], addr, size, n, buf);           \
+		struct ata_channel *ch = &((struct piix3_ide *)dev)->ch[index];                   \
+                                                                                                  \
+		n = quiet(ch, addr, ATA_PIO_IN, size, n);                                         \
+		if (n)                                                                            \
+			data_read_n(ch, addr, size, n, buf);                                      \
+		return n;                                                                         \
 	}                                                                                         \
-	static void name##_data_write_n(                                                          \
+	static uint32_t name##_data_write_n(                                                      \
 		struct device *dev, uint64_t addr, unsigned size, uint32_t n, const uint8_t *buf) \
 	{                                                                                         \
-		data_write_n(&((struct piix3_ide *)dev)->ch[index], addr, size, n, buf);          \
+		struct ata_channel *ch = &((struct piix3_ide *)dev)->ch[index];                   \
+                                                                                                  \
+		n = quiet(ch, addr, ATA_PIO_OUT, size, n);                                        \
+		if (n)                                                                            \
+			data_write_n(ch, addr, size, n, buf);                                     \
+		return n;                                                                         \
 	}                                                                                         \
 	static uint64_t name##_control_read(struct device *dev, uint64_t addr, unsigned size)     \
 	{                                                                                         \

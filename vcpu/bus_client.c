@@ -241,6 +241,7 @@ static uint64_t transact(struct bus_client *b, struct bus_req *rq, const void *d
 		log_fatal("devices answered request %u with a reply to %u", rq->hdr.type,
 			rep.hdr.type);
 	b->open = false;
+	b->ret_len = rep.hdr.data_len;
 	trace(&tp_reply, "data 0x%llx flags 0x%x stop %llu warp %llu", (unsigned long long)rep.data,
 		rep.flags, (unsigned long long)rep.stop_icount, (unsigned long long)rep.warp_ns);
 	apply_reply(b, &rep);
@@ -278,36 +279,31 @@ static void bus_out(struct cpu *cpu, uint16_t port, unsigned size, uint32_t val)
 		access(b, BUS_OUT, port, size, val);
 }
 
-static void bus_ins(struct cpu *cpu, uint16_t port, unsigned size, uint32_t n, void *buf)
+static uint32_t bus_ins(struct cpu *cpu, uint16_t port, unsigned size, uint32_t n, void *buf)
 {
-	uint8_t *p = buf;
+	struct bus_client *b = cpu->bus_opaque;
+	struct bus_req rq = { .hdr.type = BUS_INS, .addr = port, .size = (uint8_t)size };
 
-	while (n > 0) {
-		uint32_t k = n < BULK_MAX / size ? n : BULK_MAX / size;
-		struct bus_req rq = {
-			.hdr.type = BUS_INS, .addr = port, .size = (uint8_t)size, .count = k
-		};
-
-		transact(cpu->bus_opaque, &rq, NULL, 0, p, k * size);
-		p += k * size;
-		n -= k;
-	}
+	rq.count = n < BULK_MAX / size ? n : BULK_MAX / size;
+	transact(b, &rq, NULL, 0, buf, rq.count * size);
+	n = b->ret_len / size;
+	if (n < 1 || n > rq.count || b->ret_len % size)
+		log_fatal("devices answered %s of %u elements of %u bytes with %u bytes",
+			request_names[BUS_INS], rq.count, size, b->ret_len);
+	return n;
 }
 
-static void bus_outs(struct cpu *cpu, uint16_t port, unsigned size, uint32_t n, const void *buf)
+static uint32_t bus_outs(struct cpu *cpu, uint16_t port, unsigned size, uint32_t n, const void *buf)
 {
-	const uint8_t *p = buf;
+	struct bus_req rq = { .hdr.type = BUS_OUTS, .addr = port, .size = (uint8_t)size };
+	uint64_t done;
 
-	while (n > 0) {
-		uint32_t k = n < BULK_MAX / size ? n : BULK_MAX / size;
-		struct bus_req rq = {
-			.hdr.type = BUS_OUTS, .addr = port, .size = (uint8_t)size, .count = k
-		};
-
-		transact(cpu->bus_opaque, &rq, p, k * size, NULL, 0);
-		p += k * size;
-		n -= k;
-	}
+	rq.count = n < BULK_MAX / size ? n : BULK_MAX / size;
+	done = transact(cpu->bus_opaque, &rq, buf, rq.count * size, NULL, 0);
+	if (done < 1 || done > rq.count)
+		log_fatal("devices answered %s of %u elements with %llu done",
+			request_names[BUS_OUTS], rq.count, (unsigned long long)done);
+	return (uint32_t)done;
 }
 
 static uint64_t bus_mmio_read(struct cpu *cpu, uint32_t gpa, unsigned size)

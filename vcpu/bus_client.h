@@ -38,6 +38,7 @@ struct bus_client {
 	/* Writes that go along with the next request. */
 	struct bus_deferred deferred[BUS_DEFERRED_MAX];
 	unsigned n_deferred;
+	uint32_t ret_len; /* bytes that the last answer brought */
 	/* Where to go when the group ends while a request waits: set by the main loop. */
 	sigjmp_buf *quit;
 };
