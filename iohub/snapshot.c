@@ -207,6 +207,10 @@ static void store_up(struct hub *hub)
 	struct error err = ERROR_INIT;
 
 	if (p->state == PROCESS_READY) {
+		/* A command may come before the group is complete. */
+		for (int i = 0; i < 3; i++)
+			if (hub->proc[part_procs[i]].state != PROCESS_READY)
+				return;
 		s->step++;
 		run_step(hub);
 		return;
@@ -221,7 +225,7 @@ void snapshot_on_ready(struct process *p)
 {
 	struct snapshots *s = &p->hub->snapshots;
 
-	if (s->step && s->step->kind == STEP_STORE_UP && p == store_process(p->hub))
+	if (s->step && s->step->kind == STEP_STORE_UP)
 		store_up(p->hub);
 }
 
