@@ -46,7 +46,9 @@ static void on_done(void *opaque, const char *text)
 	memcpy(in, h->in, n);
 	h->n_in = 0;
 	feed(h, in, n);
-	if (!h->busy && h->mux)
+	if (h->busy || h->feeding)
+		return;
+	if (h->mux)
 		mux_flush(h->mux);
 	chardev_kick(h->chr);
 }
@@ -129,7 +131,11 @@ static size_t hmp_room(void *opaque)
 
 static void hmp_input(void *opaque, const uint8_t *data, size_t len)
 {
-	feed(opaque, data, len);
+	struct hmp *h = opaque;
+
+	h->feeding = true;
+	feed(h, data, len);
+	h->feeding = false;
 }
 
 static void hmp_connected(void *opaque)

@@ -26,6 +26,7 @@ struct hmp {
 	struct mux *mux; /* or NULL: chr is this monitor's alone */
 	bool echo;	 /* a person types */
 	bool busy;	 /* a command is at work */
+	bool feeding;	 /* within hmp_input(): who calls it brings the rest */
 	bool greeted, skip_lf;
 	char line[HMP_LINE_MAX];
 	size_t len;

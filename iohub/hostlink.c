@@ -427,6 +427,8 @@ int hostlink_open(struct hub *hub, struct error *err)
 
 	h->pending_end = &h->pending;
 	h->n_streams = o->n_streams;
+	/* What is typed already is for the machine that comes out of the snapshot. */
+	h->frozen = o->loadvm != NULL;
 	r = open_chardevs(hub, err);
 	for (size_t i = 0; i < o->n_devices && !r; i++)
 		if (o->devices[i].stream >= 0)

@@ -94,6 +94,15 @@ static void state_send(struct hub *hub, int part, int op)
 	process_send(s->from, &c);
 }
 
+/* Writes go to files that end with the run: so do snapshots in them. */
+static bool disks_are_temporary(const struct hub *hub)
+{
+	for (size_t i = 0; i < hub->opt.n_drives; i++)
+		if (hub->opt.drives[i].image && hub->opt.drives[i].temporary)
+			return true;
+	return false;
+}
+
 static void finish(struct hub *hub, const char *error, const Dejavm__SnapshotReply *reply)
 {
 	struct snapshots *s = &hub->snapshots;
@@ -129,8 +138,12 @@ static void failed(struct hub *hub, const char *fmt, ...)
 	if (s->what == SNAPSHOT_DO_LIST)
 		snprintf(what, sizeof(what), "cannot list snapshots: %s", text);
 	else
-		snprintf(what, sizeof(what), "cannot %s snapshot '%s': %s", verbs[s->what], s->name,
-			text);
+		snprintf(what, sizeof(what), "cannot %s snapshot '%s': %s%s", verbs[s->what],
+			s->name, text,
+			s->what == SNAPSHOT_DO_LOAD && disks_are_temporary(hub) &&
+					hub->opt.rr == RR_DO_REPLAY
+				? " (a recording's snapshots are in its disks' overlay=FILE)"
+				: "");
 	if (s->spoilt) {
 		life_broken(
 			hub, "%s; the machine is neither what it was nor what it was to be", what);
@@ -207,6 +220,10 @@ static void store_up(struct hub *hub)
 	struct error err = ERROR_INIT;
 
 	if (p->state == PROCESS_READY) {
+		/* A command may come before the group is complete. */
+		for (int i = 0; i < 3; i++)
+			if (hub->proc[part_procs[i]].state != PROCESS_READY)
+				return;
 		s->step++;
 		run_step(hub);
 		return;
@@ -221,7 +238,7 @@ void snapshot_on_ready(struct process *p)
 {
 	struct snapshots *s = &p->hub->snapshots;
 
-	if (s->step && s->step->kind == STEP_STORE_UP && p == store_process(p->hub))
+	if (s->step && s->step->kind == STEP_STORE_UP)
 		store_up(p->hub);
 }
 
@@ -285,6 +302,11 @@ static void run_step(struct hub *hub)
 		break;
 	case STEP_END:
 		s->spoilt = false;
+		if (s->what == SNAPSHOT_DO_SAVE && disks_are_temporary(hub))
+			log_warn("snapshot '%s' is in a disk's temporary overlay, and ends with "
+				 "this "
+				 "run; overlay=FILE keeps both",
+				s->name);
 		finish(hub, NULL, NULL);
 		break;
 	}
