@@ -77,6 +77,7 @@ static int open_overlay(struct drive *d, opener_fn *opener, void *opaque, struct
 		r = image_open(&how, &img, err);
 	if (r < 0)
 		return r;
+	d->base = d->image;
 	d->image = img;
 	if (image_len(img) != d->len)
 		return error_set(err, EINVAL,

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "log.h"
-#include "serve.h"
+#include "snapshots.h"
 
 /* The dialogue with the hub about a file: asked by the main thread, answered on the control thread.
  */
@@ -79,6 +79,8 @@ static void on_control(void *opaque, const Dejavm__Control *msg)
 {
 	if (msg->msg_case == DEJAVM__CONTROL__MSG_OPENED_IMAGE)
 		on_opened(msg->opened_image);
+	if (msg->msg_case == DEJAVM__CONTROL__MSG_SNAPSHOT_REQUEST)
+		snapshots_post(msg->snapshot_request);
 	if (msg->msg_case != DEJAVM__CONTROL__MSG_QUIT)
 		return;
 	/* Nothing to finish: what the images need was written with each request. */
@@ -167,7 +169,7 @@ int main(int argc, char **argv)
 	pthread_cond_init(&me.opening.changed, NULL);
 	read_config();
 	if (server_init(&me.server, p, me.drives, me.n_drives, &err) < 0 ||
-		server_start(&me.server, &err) < 0)
+		server_start(&me.server, &err) < 0 || snapshots_start(&me.server, &err) < 0)
 		proc_fatal(p, "%s", err.msg);
 	if (proc_run_control(p, on_control, NULL) < 0)
 		proc_fatal(p, "cannot start the control thread");

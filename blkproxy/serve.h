@@ -21,6 +21,7 @@ struct server {
 	unsigned n_drives;
 	uint64_t last_id;
 	bool held; /* an answer finds no room */
+	unsigned n_told;
 	/* work[i] is flight->row[i]'s */
 	struct drive_work work[BLK_BUFS];
 	struct drive_work *ready, **ready_end; /* done, and not answered: in order */
@@ -48,5 +49,7 @@ void server_quit(struct server *s);
  * answered.
  */
 void server_wait_idle(struct server *s);
+/* The same: the machine has become one that has made fewer requests. */
+void server_forget_ids(struct server *s);
 
 #endif

@@ -188,26 +188,45 @@ static void open_close(struct snapstore *s)
 	s->is_open = false;
 }
 
+/* In the images; or in what is below them, whose snapshot they show. */
+static int snapshot_find(struct snapstore *s, const char *name, bool at_start,
+	struct image_snapshot *ret, struct error *err)
+{
+	int r = image_snapshot_find(s->image[0], name, ret, err);
+
+	s->from_base = false;
+	for (size_t i = 1; i < s->n_images && r == 0; i++)
+		r = image_snapshot_find(s->image[i], name, NULL, err);
+	if (r != -ENOENT || !s->base[0])
+		return r;
+	r = image_snapshot_find(s->base[0], name, ret, err);
+	if (r == 0 && !at_start)
+		return error_set(err, EINVAL,
+			"it is one of the recording's disks, which a replay can only begin with "
+			"(-icount rrsnapshot=NAME)");
+	s->from_base = r == 0;
+	return r;
+}
+
 static int snapshot_read(struct snapstore *s, const char *name, const Dejavm__SnapshotRequest *rq,
 	struct image_snapshot *ret, struct error *err)
 {
 	struct place place = { s->image[0], name };
 	const struct vmstate_io io = { &place, place_read, place_write };
-	int r = image_snapshot_find(s->image[0], name, ret, err);
+	int r = snapshot_find(s, name, rq->at_start, ret, err);
 
-	for (size_t i = 1; i < s->n_images && r == 0; i++)
-		r = image_snapshot_find(s->image[i], name, NULL, err);
 	if (r < 0)
 		return r;
+	if (s->from_base)
+		place.image = s->base[0];
 	if (!ret->vm_state_len)
 		return error_set(err, EINVAL, "it holds no VM state, only a disk's");
-	r = vmstate_read(&s->open, &io, s->codec, ret->vm_state_len, s->ram.npages, err);
+	r = vmstate_read(&s->open, &io, ret->vm_state_len, err);
 	s->is_open = true;
 	if (r == 0)
 		r = config_compare(&s->open, rq, err);
-	if (r == 0 && s->open.npages != s->ram.npages)
-		r = error_set(err, EINVAL, "%u pages of RAM and video memory: this machine has %u",
-			s->open.npages, s->ram.npages);
+	if (r == 0)
+		r = vmstate_read_ram(&s->open, &io, s->codec, s->ram.npages, err);
 	return r;
 }
 
@@ -286,10 +305,10 @@ static int op_restore(struct snapstore *s, struct error *err)
 
 	if (!s->is_open)
 		return error_set(err, EINVAL, "no snapshot is open");
-	for (size_t i = 0; s->disks && i < s->n_images && r == 0; i++)
+	for (size_t i = 0; s->disks && !s->from_base && i < s->n_images && r == 0; i++)
 		r = image_snapshot_apply(s->image[i], s->open_name, err);
 	if (r == 0)
-		r = ram_decode(s->codec, &s->open.index, s->open.ram_data, s->ram.mem,
+		r = ram_decode(s->codec, &s->open.blocks, s->open.ram_data, s->ram.mem,
 			s->ram.npages, s->ram.fd, err);
 	open_close(s);
 	return r;
@@ -302,6 +321,12 @@ static int op_list(struct snapstore *s, Dejavm__SnapshotReply *ret, struct error
 	int r = s->n_images ? image_snapshot_list(s->image[0], &list, &n, err) : 0;
 
 	for (size_t i = 0; i < n && r == 0; i++)
+		r = list_add(ret, &list[i], err);
+	free(list);
+	list = NULL;
+	if (r == 0 && s->n_images && s->base[0])
+		r = image_snapshot_list(s->base[0], &list, &n, err);
+	for (size_t i = 0; list && i < n && r == 0; i++)
 		r = list_add(ret, &list[i], err);
 	free(list);
 	return r;

@@ -19,6 +19,8 @@ struct snapstore {
 	/* set by the owner */
 	struct image *image[SNAPSTORE_IMAGES_MAX];
 	size_t n_images;
+	/* Under image[i]: read-only, and as it was at a snapshot; NULL: nothing of the kind. */
+	struct image *base[SNAPSTORE_IMAGES_MAX];
 	bool disks; /* they are the machine's: a restore takes them back, too */
 	struct ram_codec *codec;
 	struct vmstate_ram ram;
@@ -30,6 +32,7 @@ struct snapstore {
 	/* private */
 	struct vmstate open;
 	bool is_open;
+	bool from_base; /* the one that is open: disks are as it says already */
 	char open_name[IMAGE_SNAPSHOT_NAME_MAX];
 };
 

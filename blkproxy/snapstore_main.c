@@ -5,7 +5,6 @@
  * hostile, so it is sandboxed; its threads exist before that.
  */
 #include <errno.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,46 +14,21 @@
 #include "control.pb-c.h"
 #include "log.h"
 #include "proc.h"
-#include "snapstore.h"
-#include "stateport.h"
+#include "snapstore_proc.h"
 
-struct store {
+static struct {
 	struct proc proc;
 	struct snapstore s;
 	int file;
-	pthread_mutex_t lock;
-	pthread_cond_t changed;
-	Dejavm__SnapshotRequest *rq; /* of a Control that is owned */
-	bool quit;
-};
-
-static struct store me = { .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER };
-
-/* ---- the control thread ---- */
-
-/* A copy that outlives the message. */
-static Dejavm__SnapshotRequest *request_copy(const Dejavm__SnapshotRequest *rq)
-{
-	size_t len = dejavm__snapshot_request__get_packed_size(rq);
-	uint8_t *buf = malloc(len + 1);
-	Dejavm__SnapshotRequest *copy;
-
-	must(buf);
-	dejavm__snapshot_request__pack(rq, buf);
-	copy = dejavm__snapshot_request__unpack(NULL, len, buf);
-	free(buf);
-	return copy;
-}
+	struct snapstore_inbox inbox;
+} me = { .inbox = SNAPSTORE_INBOX_INIT };
 
 static void on_control(void *opaque, const Dejavm__Control *msg)
 {
-	pthread_mutex_lock(&me.lock);
-	if (msg->msg_case == DEJAVM__CONTROL__MSG_SNAPSHOT_REQUEST && !me.rq)
-		me.rq = request_copy(msg->snapshot_request);
+	if (msg->msg_case == DEJAVM__CONTROL__MSG_SNAPSHOT_REQUEST)
+		snapstore_inbox_post(&me.inbox, msg->snapshot_request);
 	if (msg->msg_case == DEJAVM__CONTROL__MSG_QUIT)
-		me.quit = true;
-	pthread_cond_broadcast(&me.changed);
-	pthread_mutex_unlock(&me.lock);
+		snapstore_inbox_close(&me.inbox);
 }
 
 /* ---- the image ---- */
@@ -93,7 +67,6 @@ static int image_get(bool create, struct error *err)
 
 static void serve(const Dejavm__SnapshotRequest *rq)
 {
-	Dejavm__Control c = DEJAVM__CONTROL__INIT;
 	Dejavm__SnapshotReply r = DEJAVM__SNAPSHOT_REPLY__INIT;
 	struct error err = ERROR_INIT;
 
@@ -108,47 +81,20 @@ static void serve(const Dejavm__SnapshotRequest *rq)
 		r.text = strdup(err.msg);
 	}
 	me.s.n_images = 0;
-	c.msg_case = DEJAVM__CONTROL__MSG_SNAPSHOT_REPLY;
-	c.snapshot_reply = &r;
-	if (proc_send(&me.proc, &c) < 0)
-		log_debug("cannot answer the hub");
-	snapstore_reply_done(&r);
+	snapstore_answer(&me.proc, &r);
 }
 
 /* ---- set-up ---- */
 
-static void map_parts(struct proc *p)
-{
-	static const char *const roles[SNAPSTORE_PARTS] = { "vcpu", "devices", "replaylog" };
-	static char names[SNAPSTORE_PARTS][32];
-	struct error err = ERROR_INIT;
-
-	for (int i = 0; i < SNAPSTORE_PARTS; i++) {
-		snprintf(names[i], sizeof(names[i]), "state-%s", roles[i]);
-		me.s.part[i].role = roles[i];
-		me.s.part[i].mem = proc_map(p, names[i], true, &me.s.part[i].len, &err);
-		if (!me.s.part[i].mem)
-			proc_fatal(p, "%s", err.msg);
-	}
-}
-
 static void setup(struct proc *p)
 {
 	struct error err = ERROR_INIT;
-	size_t len;
 
 	me.file = proc_segment_fd(p, "snapfile");
 	if (me.file < 0)
 		proc_fatal(p, "the hub gave no file for snapshots (segment snapfile)");
-	map_parts(p);
-	me.s.ram.mem = proc_map(p, "ram", true, &len, &err);
-	if (!me.s.ram.mem)
+	if (snapstore_map(&me.s, p, &err) < 0)
 		proc_fatal(p, "%s", err.msg);
-	me.s.ram.npages = (uint32_t)(len / RAM_PAGE_LEN);
-	me.s.ram.fd = proc_segment_fd(p, "ram");
-	me.s.codec = ram_codec_new(0);
-	if (!me.s.codec)
-		proc_fatal(p, "cannot start threads");
 	if (proc_run_control(p, on_control, NULL) < 0)
 		proc_fatal(p, "cannot start the control thread");
 	if (proc_sandbox(p, &err) < 0)
@@ -157,26 +103,16 @@ static void setup(struct proc *p)
 
 int main(int argc, char **argv)
 {
+	Dejavm__SnapshotRequest *rq;
 	struct error err = ERROR_INIT;
 
 	if (proc_start(&me.proc, "snapstore", argc, argv, &err) < 0)
 		log_fatal("%s", err.msg);
 	setup(&me.proc);
 	proc_ready(&me.proc);
-	pthread_mutex_lock(&me.lock);
-	while (!me.quit) {
-		Dejavm__SnapshotRequest *rq = me.rq;
-
-		if (!rq) {
-			pthread_cond_wait(&me.changed, &me.lock);
-			continue;
-		}
-		pthread_mutex_unlock(&me.lock);
+	while ((rq = snapstore_inbox_wait(&me.inbox))) {
 		serve(rq);
 		dejavm__snapshot_request__free_unpacked(rq, NULL);
-		pthread_mutex_lock(&me.lock);
-		me.rq = NULL;
 	}
-	pthread_mutex_unlock(&me.lock);
 	return 0;
 }

@@ -26,17 +26,11 @@
 #define RAM_INDEX  "ram.index"
 #define RAM_DATA   "ram.data"
 
-struct section {
-	char name[VMSTATE_NAME_LEN + 1];
-	uint64_t off, len;
-	uint32_t crc;
-};
-
 struct header {
 	uint32_t n;
 	uint64_t len;
 	uint32_t npages;
-	struct section v[VMSTATE_SECTIONS_MAX];
+	struct vmstate_section v[VMSTATE_SECTIONS_MAX];
 };
 
 static void put(uint8_t *p, unsigned n, uint64_t v)
@@ -96,7 +90,7 @@ static int stage_put(void *opaque, const uint8_t *data, size_t len)
 static void section_add(
 	struct header *h, const char *name, uint64_t off, uint64_t len, uint32_t crc)
 {
-	struct section *s = &h->v[h->n++];
+	struct vmstate_section *s = &h->v[h->n++];
 
 	strncpy(s->name, name, VMSTATE_NAME_LEN);
 	s->off = off;
@@ -216,7 +210,7 @@ static int header_read(
 			(unsigned long long)len);
 	for (uint32_t i = 0; i < h->n; i++) {
 		const uint8_t *e = buf + TABLE_OFF + i * ENTRY_LEN;
-		struct section *s = &h->v[i];
+		struct vmstate_section *s = &h->v[i];
 
 		memcpy(s->name, e, VMSTATE_NAME_LEN);
 		s->name[VMSTATE_NAME_LEN] = '\0';
@@ -233,7 +227,7 @@ static int header_read(
 	return 0;
 }
 
-static const struct section *section_find(const struct header *h, const char *name)
+static const struct vmstate_section *section_find(const struct header *h, const char *name)
 {
 	for (uint32_t i = 0; i < h->n; i++)
 		if (!strcmp(h->v[i].name, name))
@@ -242,7 +236,7 @@ static const struct section *section_find(const struct header *h, const char *na
 }
 
 static uint8_t *section_read(
-	const struct vmstate_io *io, const struct section *s, struct error *err)
+	const struct vmstate_io *io, const struct vmstate_section *s, struct error *err)
 {
 	uint8_t *p = malloc(s->len + 1);
 
@@ -263,8 +257,8 @@ static uint8_t *section_read(
 }
 
 /* A section with a CRC of its own. */
-static uint8_t *part_read(
-	const struct vmstate_io *io, const struct section *s, uint64_t max, struct error *err)
+static uint8_t *part_read(const struct vmstate_io *io, const struct vmstate_section *s,
+	uint64_t max, struct error *err)
 {
 	uint8_t *p;
 
@@ -282,53 +276,69 @@ static uint8_t *part_read(
 	return p;
 }
 
-static int ram_read(struct vmstate *v, const struct header *h, const struct vmstate_io *io,
-	struct ram_codec *codec, struct error *err)
+static bool is_ram(const struct vmstate_section *s)
 {
-	const struct section *ix = section_find(h, RAM_INDEX), *data = section_find(h, RAM_DATA);
-	uint8_t *buf;
-	int r;
-
-	if (!ix || !data)
-		return error_set(err, EINVAL, "the VM state has no RAM");
-	buf = part_read(io, ix, (uint64_t)h->npages * RAM_BLOCK_ENTRY_LEN, err);
-	if (!buf)
-		return -EINVAL;
-	r = ram_index_decode(&v->index, buf, ix->len, h->npages, data->len, err);
-	free(buf);
-	if (r < 0)
-		return r;
-	v->ram_data = section_read(io, data, err);
-	return v->ram_data ? ram_verify(codec, &v->index, v->ram_data, err) : -EINVAL;
+	return !strcmp(s->name, RAM_INDEX) || !strcmp(s->name, RAM_DATA);
 }
 
-int vmstate_read(struct vmstate *v, const struct vmstate_io *io, struct ram_codec *codec,
-	uint64_t len, uint32_t npages_max, struct error *err)
+static int parts_read(
+	struct vmstate *v, const struct header *h, const struct vmstate_io *io, struct error *err)
 {
+	for (uint32_t i = 0; i < h->n; i++) {
+		const struct vmstate_section *s = &h->v[i];
+
+		if (is_ram(s))
+			continue;
+		memcpy(v->part[v->n_parts].name, s->name, sizeof(s->name));
+		v->part[v->n_parts].len = (size_t)s->len;
+		v->part[v->n_parts].data = part_read(io, s, VMSTATE_PART_MAX, err);
+		if (!v->part[v->n_parts++].data)
+			return -EINVAL;
+	}
+	return 0;
+}
+
+int vmstate_read(struct vmstate *v, const struct vmstate_io *io, uint64_t len, struct error *err)
+{
+	const struct vmstate_section *ix, *data;
 	struct header h = { 0 };
 	int r = header_read(&h, io, len, err);
 
 	*v = (struct vmstate){ .npages = h.npages };
-	if (r == 0 && h.npages > npages_max)
-		r = error_set(err, EINVAL, "a snapshot of %u pages of RAM: this machine has %u",
-			h.npages, npages_max);
-	if (r == 0)
-		r = ram_read(v, &h, io, codec, err);
-	for (uint32_t i = 0; i < h.n && r == 0; i++) {
-		if (!strcmp(h.v[i].name, RAM_INDEX) || !strcmp(h.v[i].name, RAM_DATA))
-			continue;
-		memcpy(v->part[v->n_parts].name, h.v[i].name, sizeof(h.v[i].name));
-		v->part[v->n_parts].len = (size_t)h.v[i].len;
-		v->part[v->n_parts].data = part_read(io, &h.v[i], VMSTATE_PART_MAX, err);
-		if (!v->part[v->n_parts++].data)
-			r = -EINVAL;
-	}
-	return r;
+	if (r < 0)
+		return r;
+	ix = section_find(&h, RAM_INDEX);
+	data = section_find(&h, RAM_DATA);
+	if (!ix || !data)
+		return error_set(err, EINVAL, "the VM state has no RAM");
+	v->index = *ix;
+	v->data = *data;
+	return parts_read(v, &h, io, err);
+}
+
+int vmstate_read_ram(struct vmstate *v, const struct vmstate_io *io, struct ram_codec *codec,
+	uint32_t npages, struct error *err)
+{
+	uint8_t *buf;
+	int r;
+
+	if (v->npages != npages)
+		return error_set(err, EINVAL,
+			"%u pages of RAM and video memory: this machine has %u", v->npages, npages);
+	buf = part_read(io, &v->index, (uint64_t)npages * RAM_BLOCK_ENTRY_LEN, err);
+	if (!buf)
+		return -EINVAL;
+	r = ram_index_decode(&v->blocks, buf, v->index.len, npages, v->data.len, err);
+	free(buf);
+	if (r < 0)
+		return r;
+	v->ram_data = section_read(io, &v->data, err);
+	return v->ram_data ? ram_verify(codec, &v->blocks, v->ram_data, err) : -EINVAL;
 }
 
 void vmstate_done(struct vmstate *v)
 {
-	ram_index_free(&v->index);
+	ram_index_free(&v->blocks);
 	free(v->ram_data);
 	for (size_t i = 0; i < v->n_parts; i++)
 		free(v->part[i].data);

@@ -40,10 +40,16 @@ int vmstate_write(const struct vmstate_io *io, struct ram_codec *codec,
 	const struct vmstate_ram *ram, const struct vmstate_part *parts, size_t n_parts,
 	uint64_t *ret_len, struct error *err);
 
+struct vmstate_section {
+	char name[VMSTATE_NAME_LEN + 1];
+	uint64_t off, len;
+	uint32_t crc;
+};
+
 /* One that has been read, and was good. */
 struct vmstate {
 	uint32_t npages;
-	struct ram_index index;
+	struct ram_index blocks;
 	uint8_t *ram_data;
 	struct {
 		char name[VMSTATE_NAME_LEN + 1];
@@ -51,12 +57,16 @@ struct vmstate {
 		size_t len;
 	} part[VMSTATE_SECTIONS_MAX];
 	size_t n_parts;
+	struct vmstate_section index, data; /* private: where RAM is */
 };
 
-/* Reads and checks all of len bytes. npages_max: RAM that could be restored. 0 or -errno with *err;
- * vmstate_done() after both. */
-int vmstate_read(struct vmstate *v, const struct vmstate_io *io, struct ram_codec *codec,
-	uint64_t len, uint32_t npages_max, struct error *err);
+/*
+ * Reads and checks what lies in len bytes: first everything but RAM, which says of what machine it
+ * is; then RAM, for one of npages. 0 or -errno with *err; vmstate_done() after any of them.
+ */
+int vmstate_read(struct vmstate *v, const struct vmstate_io *io, uint64_t len, struct error *err);
+int vmstate_read_ram(struct vmstate *v, const struct vmstate_io *io, struct ram_codec *codec,
+	uint32_t npages, struct error *err);
 void vmstate_done(struct vmstate *v);
 /* NULL: there is no such part. */
 const uint8_t *vmstate_part(const struct vmstate *v, const char *name, size_t *ret_len);

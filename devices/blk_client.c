@@ -79,6 +79,15 @@ static int answers_take(struct blk_client *c, const struct blk_req *rq, struct e
 	return chan_error(c->chan) ? broken(c, rq, -EPROTO, err) : 0;
 }
 
+int blk_client_reset(struct blk_client *c, struct error *err)
+{
+	const struct blk_req none = { 0 };
+	int r = answers_take(c, &none, err);
+
+	memset(c->row, 0, sizeof(c->row));
+	return r;
+}
+
 int blk_client_submit(struct blk_client *c, const struct blk_req *rq, struct error *err)
 {
 	union slot s;

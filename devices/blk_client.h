@@ -30,6 +30,8 @@ void blk_client_init(
 	struct blk_client *c, struct chan *chan, const uint8_t *in, struct machine_page *page);
 /* Sends a request. 0 or -errno with *err; any failure is the end: blkproxy is mad. */
 int blk_client_submit(struct blk_client *c, const struct blk_req *rq, struct error *err);
+/* A snapshot is loaded, and blkproxy has answered all: nothing is in flight. */
+int blk_client_reset(struct blk_client *c, struct error *err);
 /*
  * Waits for the answer to a request that was sent: its errno, or 0, in *ret_error; *ret_data: what
  * was read, valid until the next request with this buffer. 0 or -errno with *err.

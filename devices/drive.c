@@ -10,10 +10,12 @@
  *
  * Bytes that are read are passed on at the event that completes the request, and at no other time.
  */
+#include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 #include "hash.h"
 #include "log.h"
+#include "drive_state.h"
 #include "machine.h"
 
 static struct trace_point tp_submit = TRACE_POINT("drive_submit");
@@ -192,6 +194,18 @@ void drive_event(struct machine *m, uint64_t id)
 
 /* ---- snapshots ---- */
 
+static const struct field drives_fields[] = {
+	FIELD(struct drives, next_id),
+	FIELD_ARRAY(struct drives, id),
+	FIELD_ARRAY(struct drives, offset),
+	FIELD_ARRAY(struct drives, len),
+	FIELD_ARRAY(struct drives, op),
+	FIELD_ARRAY(struct drives, drive),
+	FIELD_ARRAY(struct drives, owner),
+	FIELD_ARRAY(struct drives, written),
+	FIELD_END,
+};
+
 unsigned drive_in_flight(const struct machine *m, struct blk_req *ret)
 {
 	const struct drives *s = m->drives;
@@ -208,6 +222,32 @@ unsigned drive_in_flight(const struct machine *m, struct blk_req *ret)
 		n++;
 	}
 	return n;
+}
+
+int drive_state_check(const struct machine *m, const Dejavm__StateGroup *g, struct error *err)
+{
+	static struct drives s;
+	int r = fields_load(drives_fields, &s, g, err);
+
+	for (unsigned i = 0; i < BLK_BUFS && r == 0; i++) {
+		const struct device *owner = device_at((struct machine *)m, s.owner[i]);
+		const struct drive_info *info =
+			s.drive[i] < m->cfg.n_drives ? &m->cfg.drive[s.drive[i]] : NULL;
+		bool data = s.op[i] == BLK_READ || s.op[i] == BLK_WRITE;
+
+		if (!s.id[i])
+			continue;
+		if (s.id[i] >= s.next_id || s.op[i] >= BLK_OP_COUNT || !info || !owner ||
+			!owner->cls->blk_done || s.offset[i] % BLK_SECTOR ||
+			s.len[i] % BLK_SECTOR || s.offset[i] > info->len ||
+			s.len[i] > info->len - s.offset[i] ||
+			(data && (!s.len[i] || s.len[i] > DRIVE_IO_MAX)))
+			r = error_set(err, EINVAL,
+				"request %" PRIu64 " of drive %u (%u, %" PRIu64 " bytes at %" PRIu64
+				") is none that a device could have made",
+				s.id[i], s.drive[i], s.op[i], s.len[i], s.offset[i]);
+	}
+	return r;
 }
 
 void drive_resubmit(struct machine *m)
@@ -229,18 +269,6 @@ static int drives_realize(struct device *dev, struct error *err)
 	dev->machine->drives = s;
 	return 0;
 }
-
-static const struct field drives_fields[] = {
-	FIELD(struct drives, next_id),
-	FIELD_ARRAY(struct drives, id),
-	FIELD_ARRAY(struct drives, offset),
-	FIELD_ARRAY(struct drives, len),
-	FIELD_ARRAY(struct drives, op),
-	FIELD_ARRAY(struct drives, drive),
-	FIELD_ARRAY(struct drives, owner),
-	FIELD_ARRAY(struct drives, written),
-	FIELD_END,
-};
 
 const struct device_class drives_class = {
 	.name = "drives",

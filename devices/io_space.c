@@ -223,6 +223,72 @@ void machine_outs(struct machine *m, uint16_t port, unsigned size, uint32_t n, c
 	}
 }
 
+bool machine_in_is_quick(const struct machine *m, uint16_t port)
+{
+	return m->io[m->io_byte[port]].dev && m->io[m->io_byte[port]].ops->quick;
+}
+
+/* ---- writes that may be deferred, reads that are shown ---- */
+
+void machine_ports_changed(struct device *dev)
+{
+	dev->machine->ports_changed = true;
+}
+
+/* What finds no room costs the vCPU a request, as all other ports do. */
+void port_defer(struct device *dev, uint32_t port, uint32_t len, unsigned size, uint32_t mask)
+{
+	struct memmap_page *mp = dev->machine->cfg.memmap;
+
+	if (mp->n_defer < DEFER_MAX)
+		mp->defer[mp->n_defer++] = (struct port_defer){ .port = (uint16_t)port,
+			.len = (uint16_t)len,
+			.size = (uint8_t)size,
+			.mask = mask };
+}
+
+void port_show(struct device *dev, uint32_t port, uint8_t val)
+{
+	struct memmap_page *mp = dev->machine->cfg.memmap;
+
+	if (mp->n_shown < SHOWN_MAX)
+		mp->shown[mp->n_shown++] =
+			(struct port_shown){ .port = (uint16_t)port, .value = val };
+}
+
+void machine_ports_update(struct machine *m)
+{
+	if (!m->ports_changed)
+		return;
+	m->ports_changed = false;
+	m->cfg.memmap->n_defer = m->cfg.memmap->n_shown = 0;
+	for (struct device *d = m->devices; d; d = d->next)
+		if (d->cls->ports)
+			d->cls->ports(d);
+}
+
+bool machine_deferred(struct machine *m, uint16_t port, unsigned size, uint32_t val)
+{
+	const struct memmap_page *mp = m->cfg.memmap;
+	const struct board *b = m->board;
+	uint8_t intr = b->intr;
+	uint32_t n_apic = b->n_apic;
+	unsigned i;
+
+	for (i = 0; i < mp->n_defer; i++) {
+		const struct port_defer *d = &mp->defer[i];
+
+		if (port >= d->port && port - d->port < d->len && size == d->size &&
+			!(val & d->mask))
+			break;
+	}
+	if (i == mp->n_defer)
+		return false;
+	io_write(m, port, size, val);
+	must(b->intr == intr && b->n_apic == n_apic);
+	return true;
+}
+
 /* ---- memory ---- */
 
 static const struct io_range *mmio_find(const struct machine *m, uint64_t gpa, unsigned size)

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "blk.h"
+#include "drive_state.h"
 #include "log.h"
 
 /* ---- saving ---- */
@@ -34,6 +36,35 @@ static int streams_save(const struct machine *m, Dejavm__DevicesState *ret)
 	return 0;
 }
 
+/* What is being written must be written again: its bytes are in our half of the drives' buffers. */
+static int written_save(const struct machine *m, Dejavm__DevicesState *ret)
+{
+	struct blk_req rq[BLK_BUFS];
+	unsigned n = m->cfg.blkout ? drive_in_flight(m, rq) : 0;
+
+	ret->written = calloc(n + 1, sizeof(*ret->written));
+	if (!ret->written)
+		return -ENOMEM;
+	for (unsigned i = 0; i < n; i++) {
+		Dejavm__WrittenBytes *w;
+
+		if (rq[i].hdr.type != BLK_WRITE)
+			continue;
+		w = malloc(sizeof(*w));
+		if (!w)
+			return -ENOMEM;
+		dejavm__written_bytes__init(w);
+		ret->written[ret->n_written++] = w;
+		w->buf = rq[i].buf;
+		w->data.len = rq[i].len;
+		w->data.data = malloc(rq[i].len);
+		if (!w->data.data)
+			return -ENOMEM;
+		memcpy(w->data.data, m->cfg.blkout + (size_t)rq[i].buf * BLK_BUF_LEN, rq[i].len);
+	}
+	return 0;
+}
+
 int machine_save(const struct machine *m, Dejavm__DevicesState *ret)
 {
 	ret->version = DEVICES_STATE_VERSION;
@@ -52,7 +83,7 @@ int machine_save(const struct machine *m, Dejavm__DevicesState *ret)
 			return -ENOMEM;
 		ret->devices[ret->n_devices++] = g;
 	}
-	return streams_save(m, ret);
+	return streams_save(m, ret) < 0 ? -ENOMEM : written_save(m, ret);
 }
 
 /* ---- loading ---- */
@@ -84,6 +115,17 @@ static int sizes_check(const struct machine *m, const Dejavm__DevicesState *s, s
 	return 0;
 }
 
+static int written_check(const struct machine *m, const Dejavm__DevicesState *s, struct error *err)
+{
+	for (size_t i = 0; i < s->n_written; i++)
+		if (!m->cfg.blkout || s->written[i]->buf >= BLK_BUFS ||
+			s->written[i]->data.len > BLK_BUF_LEN)
+			return error_set(err, EINVAL,
+				"devices: %zu bytes that are written by buffer %u",
+				s->written[i]->data.len, s->written[i]->buf);
+	return 0;
+}
+
 int machine_load_check(const struct machine *m, const Dejavm__DevicesState *s, struct error *err)
 {
 	int r = sizes_check(m, s, err);
@@ -98,10 +140,12 @@ int machine_load_check(const struct machine *m, const Dejavm__DevicesState *s, s
 				"there",
 				i, g->kind, g->id, d->cls->name, d->id);
 		r = fields_check(d->cls->fields, g, err);
+		if (r == 0 && !strcmp(d->cls->name, "drives"))
+			r = drive_state_check(m, g, err);
 		if (r < 0)
 			error_prefix(err, "device %s", d->id);
 	}
-	return r;
+	return r < 0 ? r : written_check(m, s, err);
 }
 
 int machine_load(struct machine *m, const Dejavm__DevicesState *s, struct error *err)
@@ -120,11 +164,16 @@ int machine_load(struct machine *m, const Dejavm__DevicesState *s, struct error 
 		m->stream_bytes[i] = s->streams[i]->bytes;
 		m->stream_credit[i] = s->streams[i]->credit;
 	}
+	for (i = 0; i < s->n_written; i++)
+		memcpy(m->cfg.blkout + (size_t)s->written[i]->buf * BLK_BUF_LEN,
+			s->written[i]->data.data, s->written[i]->data.len);
 	m->timers_dirty = true;
 	for (struct device *d = m->devices; d; d = d->next)
 		if (d->cls->loaded)
 			d->cls->loaded(d);
 	memmap_rebuild(m);
+	m->ports_changed = true;
+	machine_ports_update(m);
 	/* All of RAM is another. */
 	m->cfg.memmap->n_dma = 0;
 	m->cfg.memmap->dma_overflow = 1;

@@ -321,6 +321,11 @@ static void load(struct devices *d, const Dejavm__DevicesState *m)
 	if (seq_flush(&d->seq, &err) < 0 || bus_server_load(&d->server, m, &err) < 0 ||
 		seq_resume(&d->seq, d->machine->stream_credit, &err) < 0)
 		proc_fatal(&d->proc, "%s", err.msg);
+	if (!d->cfg.n_drives)
+		return;
+	if (blk_client_reset(&d->blk, &err) < 0)
+		proc_fatal(&d->proc, "%s", err.msg);
+	drive_resubmit(d->machine);
 }
 
 static void serve_load(struct devices *d, const struct state_rq *rq)

@@ -90,7 +90,9 @@ static int open_file(
 		return error_set(err, EBUSY, "drive '%s' has it open%s",
 			hub->opt.drives[other->drive].id, other->write ? " for writing" : "");
 	}
-	return keep_file(hub, drive, name, write, false, fd, err);
+	/* The overlay of a recording is not part of what it began with. */
+	return keep_file(hub, drive, name, write,
+		*d->drives[drive].snapshot && !strcmp(name, d->drives[drive].file), fd, err);
 }
 
 static int get_file(struct hub *hub, const Dejavm__OpenImage *m, struct error *err)
@@ -179,7 +181,7 @@ static int make_overlay(struct hub *hub, const struct drive_plan *plan, struct e
 	Dejavm__BlkDrive *b = &d->drives[plan->index];
 	int fd;
 
-	if (plan->left_alone)
+	if (plan->left_alone && !plan->snapshot)
 		fprintf(stderr, "dejavm: info: %s: overlay=%s is not touched by a replay\n",
 			plan->image->option, plan->left_alone);
 	if (!plan->overlay && !plan->temporary)
@@ -197,8 +199,8 @@ static int make_overlay(struct hub *hub, const struct drive_plan *plan, struct e
 	b->overlay_new = true;
 	b->overlay_kept = plan->overlay != NULL;
 	/* What the overlay says is below it has to hold from wherever it is looked at. */
-	d->backing[plan->index] = realpath(plan->image->file, NULL);
-	b->backing = d->backing[plan->index] ? d->backing[plan->index] : plan->image->file;
+	d->backing[plan->index] = realpath(b->file, NULL);
+	b->backing = d->backing[plan->index] ? d->backing[plan->index] : b->file;
 	fd = keep_file(hub, plan->index, b->overlay, true, true, fd, err);
 	return fd < 0 ? fd : 0;
 }
@@ -209,7 +211,7 @@ void disks_before_welcome(struct hub *hub)
 
 	/* Whatever a blkproxy that died half way made of them is no overlay. */
 	for (size_t i = 0; i < d->n_files && !d->opened; i++)
-		if (d->files[i].overlay && ftruncate(d->files[i].fd, 0) < 0)
+		if (d->files[i].overlay && d->files[i].write && ftruncate(d->files[i].fd, 0) < 0)
 			log_warn("overlay '%s': cannot empty it: %s", d->files[i].name,
 				strerror(errno));
 }
@@ -250,6 +252,11 @@ static void tell_drive(struct disks *d, const struct drive_plan *plan)
 		b->file = plan->image->file;
 		if (plan->image->format)
 			b->format = plan->image->format;
+	}
+	if (plan->snapshot) {
+		b->file = (char *)plan->left_alone;
+		b->format = (char *)"qcow2";
+		b->snapshot = (char *)plan->snapshot;
 	}
 	b->readonly = plan->readonly;
 	b->cache = caches[plan->cache];

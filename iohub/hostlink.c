@@ -285,11 +285,10 @@ static void drop_pending_characters(struct hostlink *h)
 	h->pending_end = at;
 }
 
-void hostlink_freeze(struct hub *hub, bool freeze)
+void hostlink_freeze(struct hub *hub)
 {
-	hub->hostlink.frozen = freeze;
-	if (freeze)
-		drop_pending_characters(&hub->hostlink);
+	hub->hostlink.frozen = true;
+	drop_pending_characters(&hub->hostlink);
 }
 
 /* ---- set-up and end ---- */

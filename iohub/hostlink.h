@@ -69,6 +69,6 @@ void hostlink_close(struct hub *hub);
  * more. What the restored machine grants comes after replaylog's HOSTIO_RESTORED, which ends this,
  * too.
  */
-void hostlink_freeze(struct hub *hub, bool freeze);
+void hostlink_freeze(struct hub *hub);
 
 #endif

@@ -285,10 +285,12 @@ static int plan_writes(const struct options *o, struct drive_plan *d, int snapsh
 		return error_set(err, EINVAL,
 			"%s: overlay=%s and snapshot contradict each other: writes go to one file",
 			d->image->option, overlay);
-	if (overlay && o->rr == RR_DO_REPLAY)
+	if (overlay && o->rr == RR_DO_REPLAY) {
 		d->left_alone = overlay;
-	else
+		d->snapshot = o->rr_snapshot;
+	} else {
 		d->overlay = overlay;
+	}
 	/* Recording and replaying, an image is never written. */
 	d->temporary =
 		!d->overlay && (o->rr != RR_OFF || snapshot == 1 || (o->snapshot && snapshot < 0));
@@ -342,11 +344,38 @@ static int check_used(const struct options *o, struct error *err)
 	return 0;
 }
 
+static unsigned place_of(const struct device_spec *d)
+{
+	uint64_t bus = 0, unit = 0;
+
+	device_spec_get(d, "bus", &bus);
+	device_spec_get(d, "unit", &unit);
+	return (unsigned)(bus * IDE_UNITS + unit);
+}
+
+/* Disks go to the end, by place: it does not matter to the machine which option made them. */
+static void order_disks(struct options *o)
+{
+	struct device_spec sorted[DEVICES_MAX];
+	size_t n = 0;
+
+	for (size_t i = 0; i < o->n_devices; i++)
+		if (!(o->devices[i].type->flags & DEVICE_DISK))
+			sorted[n++] = o->devices[i];
+	for (unsigned place = 0; place < IDE_BUSES * IDE_UNITS; place++)
+		for (size_t i = 0; i < o->n_devices; i++)
+			if ((o->devices[i].type->flags & DEVICE_DISK) &&
+				place_of(&o->devices[i]) == place)
+				sorted[n++] = o->devices[i];
+	must(n == o->n_devices);
+	memcpy(o->devices, sorted, n * sizeof(sorted[0]));
+}
+
 int options_resolve_drives(struct options *o, struct error *err)
 {
+	char who[DEVICES_MAX][128];
 	size_t n_given = o->n_devices;
 	struct places places = { 0 };
-	static char who[DEVICES_MAX][128];
 	int r;
 
 	if ((r = check_names(o, err)) || (r = link_layers(o, err)) ||
@@ -360,6 +389,8 @@ int options_resolve_drives(struct options *o, struct error *err)
 		name_disk(d, who[i], sizeof(who[i]));
 		r = place_device(d, who[i], &places, err);
 	}
+	if (!r)
+		order_disks(o);
 	for (size_t i = 0; i < o->n_devices && !r; i++) {
 		struct device_spec *d = &o->devices[i];
 

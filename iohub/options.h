@@ -144,6 +144,7 @@ struct drive_plan {
 	const char *overlay;		/* writes go to this file */
 	bool temporary;			/* or to one without a name */
 	const char *left_alone;		/* a replay does not touch this overlay */
+	const char *snapshot;		/* ... but begins with this snapshot in it */
 	bool readonly, cdrom;
 	enum drive_cache cache;
 	bool ignore_discard;

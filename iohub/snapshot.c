@@ -152,9 +152,18 @@ static void on_timeout(evutil_socket_t fd, short what, void *opaque)
 
 /* ---- who keeps snapshots ---- */
 
+/* Disks that can be written keep the snapshots. */
+static bool has_disks(const struct hub *hub)
+{
+	for (size_t i = 0; i < hub->opt.n_drives; i++)
+		if (hub->opt.drives[i].image && !hub->opt.drives[i].readonly)
+			return true;
+	return false;
+}
+
 static struct process *store_process(struct hub *hub)
 {
-	return &hub->proc[PROC_SNAPSTORE];
+	return &hub->proc[has_disks(hub) ? PROC_BLKPROXY : PROC_SNAPSTORE];
 }
 
 /*
@@ -202,6 +211,8 @@ static void store_up(struct hub *hub)
 		run_step(hub);
 		return;
 	}
+	if (has_disks(hub))
+		return; /* it starts, or starts again, by itself */
 	if (file_open(hub, &err) < 0 || (!p->pid && process_add(p, &err) < 0))
 		failed(hub, "%s", err.msg);
 }
@@ -240,6 +251,7 @@ static void store_send(struct hub *hub, int op)
 	r.n_parts = 3;
 	r.config = hub->config.key_ptrs;
 	r.n_config = hub->config.n_keys;
+	r.at_start = hub->life.phase == LIFE_SETUP;
 	c.msg_case = DEJAVM__CONTROL__MSG_SNAPSHOT_REQUEST;
 	c.snapshot_request = &r;
 	s->from = store_process(hub);
@@ -262,13 +274,13 @@ static void run_step(struct hub *hub)
 			life_freeze(hub);
 			hostlink_drain(hub);
 		}
-		if (s->step->op == DEJAVM__STATE_OP__STATE_LOAD)
-			hostlink_freeze(hub, true);
 		state_send(hub, s->step->part, s->step->op);
 		break;
 	case STEP_STORE:
-		if (s->step->op == DEJAVM__SNAPSHOT_OP__SNAPSHOT_RESTORE)
+		if (s->step->op == DEJAVM__SNAPSHOT_OP__SNAPSHOT_RESTORE) {
 			s->spoilt = true;
+			hostlink_freeze(hub);
+		}
 		store_send(hub, s->step->op);
 		break;
 	case STEP_END:
@@ -347,6 +359,8 @@ bool snapshot_on_death(struct process *p, const char *how)
 {
 	struct snapshots *s = &p->hub->snapshots;
 
+	if (p->role->index == PROC_BLKPROXY && s->step && s->step->kind == STEP_STORE)
+		failed(p->hub, "process blkproxy %s", how);
 	if (p->role->index != PROC_SNAPSTORE)
 		return false;
 	p->wanted = false;
@@ -404,7 +418,8 @@ void snapshot_do(struct hub *hub, enum snapshot_what what, const char *name, sna
 		return;
 	}
 	/* No file, no snapshots: that is no reason to make one. */
-	if (what == SNAPSHOT_DO_LIST && !s->file_open && (!s->path || stat(s->path, &st) < 0)) {
+	if (what == SNAPSHOT_DO_LIST && !has_disks(hub) && !s->file_open &&
+		(!s->path || stat(s->path, &st) < 0)) {
 		finish(hub, NULL, NULL);
 		return;
 	}

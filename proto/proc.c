@@ -37,6 +37,7 @@ static const char *const role_names[PROC_COUNT] = {
 	[PROC_BLKPROXY] = "blkproxy",
 	[PROC_NETPROXY] = "netproxy",
 	[PROC_DISPLAY] = "display",
+	[PROC_SNAPSTORE] = "snapstore",
 };
 
 static int role_index(const char *role)

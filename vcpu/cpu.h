@@ -195,6 +195,7 @@ struct cpu {
 	uint64_t tcg_tmp[4];
 	struct tcg *tcg;       /* tcg.c's; NULL: no translator */
 	struct tcache *tcache; /* tcache.c's, or NULL */
+	uint8_t xmm_live;      /* (in translated code) the host's XMM0..7 are the guest's */
 	uint8_t mxcsr_live; /* the host's MXCSR is the guest's, and newer than mxcsr: sse_park() */
 	uint32_t fpu_ea[2]; /* of the x87's last memory operands, not in FDP yet */
 	void *tcg_tramp;    /* back_tramp.c's */

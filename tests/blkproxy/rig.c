@@ -381,3 +381,12 @@ void rig_fail(struct rig *r, uint64_t id, uint64_t done, uint32_t error)
 	memcpy(&slot, &m, sizeof(m));
 	assert_int_equal(chan_send(&r->seq, &slot, NULL, 0, 10000000000), 0);
 }
+
+void rig_proc(struct rig *r, struct proc *p)
+{
+	*p = (struct proc){ .role = "blkproxy", .sock = -1, .n_seg = S_COUNT };
+	for (int i = 0; i < S_COUNT; i++) {
+		snprintf(p->seg[i].name, sizeof(p->seg[i].name), "%s", names[i]);
+		p->seg[i].fd = r->seg_fd[i];
+	}
+}

@@ -13,6 +13,7 @@
 #include "blk.h"
 #include "control.pb-c.h"
 #include "ctl.h"
+#include "proc.h"
 #include "ring.h"
 
 #define RIG_FILES 32
@@ -68,6 +69,8 @@ bool rig_seq(struct rig *r, struct blkseq_msg *ret, int ms);
 /* Sends, and waits for both answers, which must be about it. Returns the error. */
 uint32_t rig_do(struct rig *r, unsigned op, unsigned drive, uint64_t offset, uint64_t len,
 	unsigned buf, uint64_t *ret_done);
+/* A struct proc as if the hub had welcomed it, for parts of the process in this one. */
+void rig_proc(struct rig *r, struct proc *p);
 void rig_fail(struct rig *r, uint64_t id, uint64_t done, uint32_t error);
 
 #endif

@@ -457,6 +457,97 @@ static void test_snapshot_errors(void **state)
 	must_close(img);
 }
 
+static int open_with(const char *name, bool readonly, const char *snapshot, struct image *backing,
+	struct image **ret, struct error *err)
+{
+	struct image_how how = { .name = name,
+		.readonly = readonly,
+		.snapshot = snapshot,
+		.backing = backing,
+		.opener = mem_open };
+
+	return image_open(&how, ret, err);
+}
+
+/* A snapshot's disk, read-only: what was written later is not in it, nor is the VM state. */
+static void test_snapshot_view(void **state)
+{
+	struct image_snapshot s = { .name = "one", .vm_state_len = 5 };
+	struct image *img, *view;
+	uint8_t buf[512];
+	size_t len, len_after;
+	uint8_t *before, *after;
+
+	mem_qcow2("q", &(struct qcow2_how){ .len = LEN, .refcount_order = -1u });
+	img = must_open("q", false);
+	assert_works(image_write(img, 0, "old", 3, &err));
+	assert_works(image_write(img, LEN - 3, "end", 3, &err));
+	assert_works(image_vmstate_write(img, 0, "state", 5, &err));
+	assert_works(image_snapshot_create(img, &s, &err));
+	assert_works(image_write(img, 0, "new", 3, &err));
+	assert_works(image_write(img, 30000, "more", 4, &err));
+	must_close(img);
+	before = mem_copy("q", &len);
+	assert_works(open_with("q", true, "one", NULL, &view, &err));
+	assert_int_equal(image_len(view), LEN);
+	assert_works(image_read(view, 0, buf, 3, &err));
+	assert_memory_equal(buf, "old", 3);
+	assert_works(image_read(view, 30000, buf, 4, &err));
+	assert_memory_equal(buf, "\0\0\0\0", 4);
+	assert_works(image_read(view, LEN - 3, buf, 3, &err));
+	assert_memory_equal(buf, "end", 3);
+	assert_works(image_vmstate_read(view, "one", 0, buf, 5, &err));
+	assert_memory_equal(buf, "state", 5);
+	assert_refused(image_write(view, 0, "x", 1, &err), EROFS, "reading only");
+	must_close(view);
+	after = mem_copy("q", &len_after);
+	assert_int_equal(len, len_after);
+	assert_memory_equal(before, after, len);
+	free(before);
+	free(after);
+	assert_refused(open_with("q", true, "two", NULL, &view, &err), ENOENT, "no snapshot 'two'");
+	assert_refused(open_with("q", false, "one", NULL, &view, &err), EINVAL, "looked at");
+	assert_int_equal(ftruncate(mem_file("r"), 4096), 0);
+	assert_refused(open_with("r", true, "one", NULL, &view, &err), ENOTSUP, "no snapshots");
+}
+
+/* An overlay over what is open: a name that leads nowhere is not followed. */
+static void test_given_backing(void **state)
+{
+	struct image_snapshot s = { .name = "one" };
+	struct image *base, *img;
+	uint8_t buf[8];
+
+	mem_qcow2("q", &(struct qcow2_how){ .len = LEN, .refcount_order = -1u });
+	img = must_open("q", false);
+	assert_works(image_write(img, 0, "old", 3, &err));
+	assert_works(image_snapshot_create(img, &s, &err));
+	assert_works(image_write(img, 0, "new", 3, &err));
+	must_close(img);
+	mem_qcow2("o", &(struct qcow2_how){ .len = LEN,
+			       .refcount_order = -1u,
+			       .backing = "/nowhere",
+			       .backing_format = "qcow2" });
+	assert_works(open_with("q", true, "one", NULL, &base, &err));
+	assert_works(open_with("o", false, NULL, base, &img, &err));
+	assert_works(image_read(img, 0, buf, 3, &err));
+	assert_memory_equal(buf, "old", 3);
+	/* Part of a cluster: the rest of it is copied from below. */
+	assert_works(image_write(img, 1, "LD", 2, &err));
+	assert_works(image_read(img, 0, buf, 4, &err));
+	assert_memory_equal(buf, "oLD", 4);
+	assert_works(image_discard(img, 0, 2, &err));
+	assert_works(image_read(img, 0, buf, 3, &err));
+	assert_memory_equal(buf, "\0\0D", 3);
+	must_close(img);
+	/* It stays the caller's when opening fails. */
+	base = must_open("q", true);
+	assert_refused(open_with("absent", false, NULL, base, &img, &err), ENOENT, "absent");
+	assert_works(image_read(base, 0, buf, 3, &err));
+	assert_memory_equal(buf, "new", 3);
+	must_close(base);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -471,6 +562,8 @@ int main(void)
 		cmocka_unit_test_teardown(test_set, teardown),
 		cmocka_unit_test_teardown(test_create, teardown),
 		cmocka_unit_test_teardown(test_snapshot_errors, teardown),
+		cmocka_unit_test_teardown(test_snapshot_view, teardown),
+		cmocka_unit_test_teardown(test_given_backing, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -147,6 +147,66 @@ static const struct {
 	{ "-device isa-debug-exit,id=a -device isa-debug-exit,id=a", { "'a' is taken" } },
 	{ "-chardev null,id=a -device isa-serial,chardev=a,index=4", { "index" } },
 	{ "-serial null -chardev null,id=a -device isa-serial,chardev=a,index=0", { "index=0" } },
+	{ "-drive format=raw", { "file=FILE is missing" } },
+	{ "-drive if=none,id=a,file=x", { "no device uses it", "drive=a" } },
+	{ "-drive if=virtio,file=x", { "'virtio'", "there are: ide, none" } },
+	{ "-drive file=x,format=vmdk", { "'vmdk'", "raw, qcow2" } },
+	{ "-drive file=x,driver=blkrepaly", { "did you mean 'blkreplay'" } },
+	{ "-drive file=x,driver=blkreplay", { "no file=", "image=ID" } },
+	{ "-drive driver=blkreplay", { "image=ID is missing" } },
+	{ "-drive file=x,image=y", { "image= belongs to" } },
+	{ "-drive file=x,format=raw,driver=raw", { "both" } },
+	{ "-drive file=x,index=4", { "index" } },
+	{ "-drive file=x,bus=2", { "bus" } },
+	{ "-drive file=x,index=1,unit=0", { "cannot be used with" } },
+	{ "-drive file=x,if=none,id=a,unit=0 -device ide-hd,drive=a", { "if=none" } },
+	{ "-drive file=x,media=floppy", { "'floppy'", "disk, cdrom" } },
+	{ "-drive file=x,cache=fast", { "'fast'", "writethrough" } },
+	{ "-drive file=x,discard=never", { "'never'", "unmap" } },
+	{ "-drive file=x,werror=stop", { "'stop'", "report" } },
+	{ "-drive file=x,fiel=y", { "'fiel'", "file" } },
+	{ "-drive file=", { "file= is empty" } },
+	{ "-drive file=x,overlay=y,snapshot=on", { "snapshot=on", "overlay=" } },
+	{ "-snapshot -drive file=x,overlay=y", { "contradict" } },
+	{ "-drive file=x,readonly=on", { "no write protection" } },
+	{ "-drive file=x,media=cdrom,readonly=off", { "readonly=off" } },
+	{ "-drive file=x,media=cdrom,overlay=y", { "CD-ROM is never written" } },
+	{ "-drive if=ide", { "a hard disk needs an image" } },
+	{ "-hda x -hda y", { "-hda y", "ide.0 unit 0", "-hda x" } },
+	{ "x y", { "disk image y", "taken by disk image x" } },
+	{ "-hdc x -cdrom y", { "-cdrom y", "ide.1 unit 0" } },
+	{ "-hda a -hdb b -hdc c -hdd d -drive file=e", { "file=e", "no place left" } },
+	{ "-hda a -drive file=b,if=none,id=b -device ide-hd,drive=b,bus=ide.0,unit=0",
+		{ "drive=b", "ide.0 unit 0 is taken by -hda a" } },
+	{ "-hda a -hdb b -drive file=c,if=none,id=c -device ide-hd,drive=c,bus=ide.0",
+		{ "no place left on ide.0" } },
+	{ "-device ide-hd", { "drive=ID is missing" } },
+	{ "-device ide-hd,drive=a", { "id=a", "none with an id" } },
+	{ "-drive if=none,file=x,id=abcd -device ide-hd,drive=abce", { "did you mean 'abcd'" } },
+	{ "-drive if=none,file=x,id=a -device ide-hd,drive=a -device ide-hd,drive=a",
+		{ "used by -device ide-hd,drive=a already" } },
+	{ "-drive if=none,file=x,id=a -device ide-hd,drive=a,bus=ide.2", { "ide.0, ide.1" } },
+	{ "-drive if=none,file=x,id=a -device ide-hd,drive=a,unit=2", { "unit" } },
+	{ "-drive if=none,file=x,id=a -device ide-hd,drive=a,serial=123456789012345678901",
+		{ "21 characters", "20" } },
+	{ "-drive if=none,file=x,id=a -drive file=y,id=a", { "'a' is taken" } },
+	{ "-drive if=none,file=x,id=a -drive file=y,node-name=a", { "'a' is taken" } },
+	{ "-hda x -drive driver=blkreplay,image=ide0-hd0,id=b,if=none -device ide-hd,drive=b",
+		{ "id 'ide0-hd0'" } },
+	{ "-drive file=x,id=a -drive driver=blkreplay,image=a,if=none,id=b -device ide-hd,drive=b",
+		{ "needs if=none" } },
+	{ "-drive driver=blkreplay,image=b,if=none,id=a -drive "
+	  "driver=blkreplay,image=a,if=none,id=b -device ide-hd,drive=b",
+		{ "circle" } },
+	{ "-drive file=x,inject-error.0.event=read", { "blkdebug" } },
+	{ "-drive driver=blkdebug,image=a,inject-error.x.event=read", { "inject-error.N" } },
+	{ "-drive driver=blkdebug,image=a,inject-error.0.errno=5", { "event= is missing" } },
+	{ "-drive driver=blkdebug,image=a,inject-error.0.event=l2_load",
+		{ "'l2_load'", "discard" } },
+	{ "-boot order=cc", { "'c' is given twice" } },
+	{ "-boot once=", { "once= is empty" } },
+	{ "-boot menu=maybe", { "menu" } },
+	{ "-boot oder=c", { "'oder'", "order" } },
 	{ "-qmp stdio", { "expected unix:PATH" } },
 	{ "-qmp unix:/x", { "server=on is missing" } },
 	{ "-qmp unix:/x,server=on -qmp unix:/y,server=on", { "one" } },
@@ -172,6 +232,139 @@ static void test_refused(void **state)
 }
 
 /* ---- what is accepted ---- */
+
+static uint64_t prop(const struct device_spec *d, const char *key)
+{
+	uint64_t v = ~UINT64_C(0);
+
+	assert_true(device_spec_get(d, key, &v));
+	return v;
+}
+
+/* Where disks are, what is behind them, and whether it is written. */
+static const struct {
+	const char *words;
+	unsigned n;
+	struct {
+		unsigned bus, unit;
+		const char *driver, *id, *file, *overlay;
+		bool temporary, readonly;
+	} disk[4];
+} disks_accepted[] = {
+	{ "x", 1, { { 0, 0, "ide-hd", "ide0-hd0", "x", NULL, false, false } } },
+	{ "-cdrom c -hda a -hdd d", 3,
+		{ { 0, 0, "ide-hd", "ide0-hd0", "a", NULL, false, false },
+			{ 1, 0, "ide-cd", "ide1-cd0", "c", NULL, false, true },
+			{ 1, 1, "ide-hd", "ide1-hd1", "d", NULL, false, false } } },
+	{ "-drive file=a -drive file=b,index=0 -drive file=c,id=c", 3,
+		{ { 0, 0, "ide-hd", "ide0-hd0", "b", NULL, false, false },
+			{ 0, 1, "ide-hd", "ide0-hd1", "a", NULL, false, false },
+			{ 1, 0, "ide-hd", "c", "c", NULL, false, false } } },
+	{ "-drive file=a,snapshot=on -drive file=b,overlay=o", 2,
+		{ { 0, 0, "ide-hd", "ide0-hd0", "a", NULL, true, false },
+			{ 0, 1, "ide-hd", "ide0-hd1", "b", "o", false, false } } },
+	{ "-snapshot -hda a -drive file=b,snapshot=off -cdrom c", 3,
+		{ { 0, 0, "ide-hd", "ide0-hd0", "a", NULL, true, false },
+			{ 0, 1, "ide-hd", "ide0-hd1", "b", NULL, false, false },
+			{ 1, 0, "ide-cd", "ide1-cd0", "c", NULL, false, true } } },
+	{ "-icount rr=record,rrfile=f -hda a -cdrom c -drive file=b,overlay=o", 3,
+		{ { 0, 0, "ide-hd", "ide0-hd0", "a", NULL, true, false },
+			{ 0, 1, "ide-hd", "ide0-hd1", "b", "o", false, false },
+			{ 1, 0, "ide-cd", "ide1-cd0", "c", NULL, false, true } } },
+	{ "-icount rr=replay,rrfile=f -drive file=b,overlay=o", 1,
+		{ { 0, 0, "ide-hd", "ide0-hd0", "b", NULL, true, false } } },
+	{ "-icount rr=replay,rrfile=f -drive file=a.qcow2,if=none,id=img-direct -drive "
+	  "driver=blkreplay,if=none,image=img-direct,id=img-blkreplay -device "
+	  "ide-hd,drive=img-blkreplay",
+		1, { { 0, 0, "ide-hd", "img-blkreplay", "a.qcow2", NULL, true, false } } },
+	{ "-device ide-cd", 1, { { 0, 0, "ide-cd", "ide0-cd0", NULL, NULL, false, false } } },
+	{ "-drive media=cdrom", 1, { { 0, 0, "ide-cd", "ide0-cd0", NULL, NULL, false, false } } },
+	{ "-drive file=x,if=none,node-name=n -device ide-cd,drive=n,bus=ide.1,unit=1", 1,
+		{ { 1, 1, "ide-cd", "n", "x", NULL, false, true } } },
+};
+
+static void test_disks(void **state)
+{
+	for (size_t i = 0; i < sizeof(disks_accepted) / sizeof(disks_accepted[0]); i++) {
+		const struct device_spec *d;
+		struct options o;
+		unsigned n = 0;
+
+		parse_ok(&o, disks_accepted[i].words);
+		assert_int_equal(o.n_drives, disks_accepted[i].n);
+		for (d = o.devices; d < o.devices + o.n_devices; d++) {
+			const struct drive_plan *p = &o.drives[n];
+
+			if (!(d->type->flags & DEVICE_DISK))
+				continue;
+			assert_int_equal(d->drive, n);
+			assert_int_equal(p->index, n);
+			assert_int_equal(prop(d, "bus"), disks_accepted[i].disk[n].bus);
+			assert_int_equal(prop(d, "unit"), disks_accepted[i].disk[n].unit);
+			assert_string_equal(d->type->driver, disks_accepted[i].disk[n].driver);
+			assert_string_equal(p->id, disks_accepted[i].disk[n].id);
+			if (disks_accepted[i].disk[n].file)
+				assert_string_equal(p->image->file, disks_accepted[i].disk[n].file);
+			else
+				assert_null(p->image);
+			if (disks_accepted[i].disk[n].overlay)
+				assert_string_equal(p->overlay, disks_accepted[i].disk[n].overlay);
+			else
+				assert_null(p->overlay);
+			assert_int_equal(p->temporary, disks_accepted[i].disk[n].temporary);
+			assert_int_equal(p->readonly, disks_accepted[i].disk[n].readonly);
+			n++;
+		}
+		assert_int_equal(n, o.n_drives);
+		options_done(&o);
+	}
+}
+
+static void test_drive_details(void **state)
+{
+	struct options o;
+
+	parse_ok(&o,
+		"-drive file=a,format=qcow2,if=none,id=a,cache=unsafe,discard=ignore,aio=native,"
+		"werror=report -drive "
+		"driver=blkdebug,image=a,if=none,id=b,inject-error.3.event=write,"
+		"inject-error.3.sector=7,inject-error.1.event=read_aio,inject-error.1.errno=28,"
+		"inject-error.1.once=on -drive driver=blkreplay,image=b,id=c,if=none,cache=none "
+		"-device ide-hd,drive=c,serial=S-1,bootindex=2,bus=ide.1");
+	assert_int_equal(o.n_drives, 1);
+	assert_string_equal(o.drives[0].image->format, "qcow2");
+	/* What is said nearest to the disk counts. */
+	assert_int_equal(o.drives[0].cache, DRIVE_WRITEBACK);
+	assert_true(o.drives[0].ignore_discard);
+	assert_int_equal(o.drives[0].n_inject, 2);
+	assert_int_equal(o.drives[0].inject[0].event, BLK_READ);
+	assert_int_equal(o.drives[0].inject[0].error, 28);
+	assert_true(o.drives[0].inject[0].once);
+	assert_false(o.drives[0].inject[0].has_sector);
+	assert_int_equal(o.drives[0].inject[1].event, BLK_WRITE);
+	assert_int_equal(o.drives[0].inject[1].error, 5);
+	assert_int_equal(o.drives[0].inject[1].sector, 7);
+	for (size_t i = 0; i < o.n_devices; i++) {
+		const struct device_spec *d = &o.devices[i];
+
+		if (!(d->type->flags & DEVICE_DISK))
+			continue;
+		assert_int_equal(prop(d, "bootindex"), 2);
+		assert_int_equal(prop(d, "bus"), 1);
+		assert_int_equal(prop(d, "unit"), 0);
+		assert_string_equal(d->props[1].key, "serial");
+		assert_string_equal(d->props[1].text, "S-1");
+	}
+	options_done(&o);
+	parse_ok(&o, "-boot dc,once=n,menu=on");
+	assert_string_equal(o.boot_order, "dc");
+	assert_string_equal(o.boot_once, "n");
+	assert_true(o.boot_menu);
+	options_done(&o);
+	parse_ok(&o, "-boot menu=off");
+	assert_null(o.boot_order);
+	options_done(&o);
+}
 
 static void test_defaults(void **state)
 {
@@ -420,6 +613,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_display),
 		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_disks),
+		cmocka_unit_test(test_drive_details),
 		cmocka_unit_test(test_defaults),
 		cmocka_unit_test(test_values),
 		cmocka_unit_test(test_short_chardevs),
