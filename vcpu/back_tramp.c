@@ -408,16 +408,19 @@ static bool link_flags(struct xasm *a, const struct link *l)
 /* -ENOSPC: it does not fit; -ENOMEM. */
 static int link_emit(const struct link *l)
 {
-	const struct tb_edge *e = l->e;
+	struct tb_edge *e = l->e;
 	uint8_t *code = l->mem->rw + e->code, *at;
 	struct xasm a = { code, code, code + e->code_len, false };
 	const uint8_t *stub = l->mem->rw + e->stub;
 
 	if (l->to->entry_flags && !link_flags(&a, l))
 		return -ENOMEM;
+	e->gen_at = 0;
+	e->global = l->global;
 	if (l->gen) {
-		x_alu_rm_i(&a, 4, X_CMP, x_m(H_CPU, CPU_OFF(tcg_link_gen) + (l->global ? 4 : 0)),
-			l->gen);
+		x_rm(&a, 4, 0x81, X_CMP, x_m(H_CPU, CPU_OFF(tcg_link_gen) + (l->global ? 4 : 0)));
+		e->gen_at = (uint32_t)(a.p - l->mem->rw);
+		x_u32(&a, l->gen);
 		at = x_jcc(&a, X_NE);
 		x_to(&a, at, stub + BACK_STUB_LEN);
 	}
@@ -446,6 +449,14 @@ void back_link(struct cpu *cpu, const struct tcache_mem *mem, struct tb_edge *e,
 		back_unlink(cpu, mem, e);
 }
 
+bool back_relink(const struct tcache_mem *mem, struct tb_edge *e, uint32_t gen, bool global)
+{
+	if (!e->gen_at || e->global != global)
+		return false;
+	memcpy(mem->rw + e->gen_at, &gen, sizeof(gen));
+	return true;
+}
+
 void back_set_page2(const struct tcache_mem *mem, struct tb *tb, uint32_t gen)
 {
 	tb->page2_gen = gen;
@@ -457,6 +468,7 @@ void back_unlink(struct cpu *cpu, const struct tcache_mem *mem, struct tb_edge *
 	uint8_t *code = mem->rw + e->code, *at;
 	struct xasm a = { code, code, code + e->code_len, false };
 
+	e->gen_at = 0;
 	x_mov_rm_i(&a, 4, CPU_MEM(tcg_exit), (uint32_t)((uint8_t *)e - mem->meta) | TCG_EXIT_EDGE);
 	at = x_jmp(&a);
 	x_to(&a, at, mem->rw + back_tramp(cpu)->exit);
