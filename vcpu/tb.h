@@ -241,10 +241,12 @@ uint64_t tcg_host(struct cpu *cpu, uint32_t lin, uint32_t kind);
 /*
  * Executes instruction x->insn of x->tb by its handler, with exact state: eip and icount are
  * computed before, and flags, unless it is `quiet`: then fl_desc says; cpu->tcg_left is r15, and
- * is updated (REP). Returns 0 if the block may go on with the next instruction, else 1: the
- * instruction is finished and counted (TCG_EXIT_DONE), eip set. May raise (longjmp to the engine's
+ * is updated (REP). Returns 0 if the block may go on with the next instruction; else the
+ * instruction is finished and counted, eip set, and the result is TCG_INSN_LEAVE (TCG_EXIT_DONE)
+ * or the host address of code to go on at, as tcg_insn_jump()'s. May raise (longjmp to the engine's
  * catch).
  */
+#define TCG_INSN_LEAVE 1u
 uint64_t tcg_insn(struct cpu *cpu, const struct tb_exit *x);
 /* A transcendental instruction of the x87, whose state is in the host's. 0: its handler has to do
  * it. */

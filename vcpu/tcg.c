@@ -520,18 +520,6 @@ static bool block_goes_on(struct cpu *cpu, const struct tb_exit *x)
 	       cpu->tcg_link_gen[0] == ic->gen[0] && cpu->tcg_link_gen[1] == ic->gen[1];
 }
 
-uint64_t tcg_insn(struct cpu *cpu, const struct tb_exit *x)
-{
-	if (do_insn(cpu, x)) {
-		cpu->tcg_left =
-			(int64_t)(cpu->tcg_end - cpu->icount) - (x->tb->n_insns - x->insn - 1);
-		if (block_goes_on(cpu, x))
-			return 0;
-	}
-	tcg_flags(cpu, 0);
-	return 1;
-}
-
 /* A block to go on with, where cpu is: as an address, with the budget for it. 0: there is none. */
 static uint64_t enter_next(struct cpu *cpu)
 {
@@ -549,6 +537,23 @@ static uint64_t enter_next(struct cpu *cpu)
 	cpu->tcg_end = end;
 	cpu->tcg_left = (int64_t)(end - cpu->icount) - tb->n_insns;
 	return (uint64_t)(uintptr_t)(cpu->tcache->mem.rx + tb->entry);
+}
+
+uint64_t tcg_insn(struct cpu *cpu, const struct tb_exit *x)
+{
+	uint64_t to = 0;
+	bool on = do_insn(cpu, x);
+
+	if (on) {
+		cpu->tcg_left =
+			(int64_t)(cpu->tcg_end - cpu->icount) - (x->tb->n_insns - x->insn - 1);
+		if (block_goes_on(cpu, x))
+			return 0;
+	}
+	tcg_flags(cpu, 0);
+	if (on && x->sync)
+		to = enter_next(cpu);
+	return to ? to : TCG_INSN_LEAVE;
 }
 
 uint64_t tcg_insn_jump(struct cpu *cpu, const struct tb_exit *x)
