@@ -169,9 +169,19 @@ static void load_exit(struct xasm *a, const struct tcache_mem *mem)
 	x_alu_rm_r(a, 8, X_ADD, x_r(X_RSI), X_RAX);
 }
 
+/* Goes on at the host address in RAX, with all that C code has made anew. */
+static void go_to(struct xasm *a)
+{
+	x_mov_r_rm(a, 8, H_TMP, x_r(X_RAX));
+	x_mov_r_rm(a, 8, H_MEM, CPU_MEM(tcg_base));
+	x_mov_r_rm(a, 8, H_BUDGET, CPU_MEM(tcg_left));
+	reload(a);
+	x_rm(a, 4, 0xff, 4, x_r(H_TMP));
+}
+
 static void make_insn(struct xasm *a, const struct tcache_mem *mem, const uint8_t *spilled)
 {
-	uint8_t *done, *at;
+	uint8_t *done, *elsewhere, *at;
 
 	spill(a);
 	xmm_put(a);
@@ -179,12 +189,16 @@ static void make_insn(struct xasm *a, const struct tcache_mem *mem, const uint8_
 	stack_add(a, -8);
 	call_c(a, (void *)(uintptr_t)tcg_insn);
 	stack_add(a, 8);
-	x_test_rm_r(a, 4, x_r(X_RAX), X_RAX);
-	done = x_jcc(a, X_NE);
+	x_alu_rm_i(a, 8, X_CMP, x_r(X_RAX), TCG_INSN_LEAVE);
+	elsewhere = x_jcc(a, X_A);
+	done = x_jcc(a, X_E);
 	x_mov_r_rm(a, 8, H_BUDGET, CPU_MEM(tcg_left));
 	xmm_get(a);
 	reload(a);
 	x_u8(a, 0xc3);
+	x_here(a, elsewhere);
+	stack_add(a, 8);
+	go_to(a);
 	x_here(a, done);
 	x_mov_rm_i(a, 4, CPU_MEM(tcg_exit), TCG_EXIT_DONE);
 	stack_add(a, 8);
@@ -201,11 +215,7 @@ static void go_on(struct xasm *a, void *fn, const uint8_t *fail)
 	x_test_rm_r(a, 8, x_r(X_RAX), X_RAX);
 	at = x_jcc(a, X_E);
 	x_to(a, at, fail);
-	x_mov_r_rm(a, 8, H_TMP, x_r(X_RAX));
-	x_mov_r_rm(a, 8, H_MEM, CPU_MEM(tcg_base));
-	x_mov_r_rm(a, 8, H_BUDGET, CPU_MEM(tcg_left));
-	reload(a);
-	x_rm(a, 4, 0xff, 4, x_r(H_TMP));
+	go_to(a);
 }
 
 /* Returns where it begins. */
@@ -408,16 +418,19 @@ static bool link_flags(struct xasm *a, const struct link *l)
 /* -ENOSPC: it does not fit; -ENOMEM. */
 static int link_emit(const struct link *l)
 {
-	const struct tb_edge *e = l->e;
+	struct tb_edge *e = l->e;
 	uint8_t *code = l->mem->rw + e->code, *at;
 	struct xasm a = { code, code, code + e->code_len, false };
 	const uint8_t *stub = l->mem->rw + e->stub;
 
 	if (l->to->entry_flags && !link_flags(&a, l))
 		return -ENOMEM;
+	e->gen_at = 0;
+	e->global = l->global;
 	if (l->gen) {
-		x_alu_rm_i(&a, 4, X_CMP, x_m(H_CPU, CPU_OFF(tcg_link_gen) + (l->global ? 4 : 0)),
-			l->gen);
+		x_rm(&a, 4, 0x81, X_CMP, x_m(H_CPU, CPU_OFF(tcg_link_gen) + (l->global ? 4 : 0)));
+		e->gen_at = (uint32_t)(a.p - l->mem->rw);
+		x_u32(&a, l->gen);
 		at = x_jcc(&a, X_NE);
 		x_to(&a, at, stub + BACK_STUB_LEN);
 	}
@@ -446,6 +459,14 @@ void back_link(struct cpu *cpu, const struct tcache_mem *mem, struct tb_edge *e,
 		back_unlink(cpu, mem, e);
 }
 
+bool back_relink(const struct tcache_mem *mem, struct tb_edge *e, uint32_t gen, bool global)
+{
+	if (!e->gen_at || e->global != global)
+		return false;
+	memcpy(mem->rw + e->gen_at, &gen, sizeof(gen));
+	return true;
+}
+
 void back_set_page2(const struct tcache_mem *mem, struct tb *tb, uint32_t gen)
 {
 	tb->page2_gen = gen;
@@ -457,6 +478,7 @@ void back_unlink(struct cpu *cpu, const struct tcache_mem *mem, struct tb_edge *
 	uint8_t *code = mem->rw + e->code, *at;
 	struct xasm a = { code, code, code + e->code_len, false };
 
+	e->gen_at = 0;
 	x_mov_rm_i(&a, 4, CPU_MEM(tcg_exit), (uint32_t)((uint8_t *)e - mem->meta) | TCG_EXIT_EDGE);
 	at = x_jmp(&a);
 	x_to(&a, at, mem->rw + back_tramp(cpu)->exit);

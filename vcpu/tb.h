@@ -108,8 +108,10 @@ struct tb_edge {
 	uint32_t recipe;	 /* as above */
 	uint32_t code, code_len; /* offset in the code cache: room for what back_link() writes */
 	uint32_t copy;		 /* tcache.c's: offset of the recipe that back_link() made, or 0 */
+	uint32_t gen_at;	 /* offset of the generation there that it compares, or 0 */
 	uint32_t stub;		 /* out of line: TCG_EXIT_BUDGET, then TCG_EXIT_STALE */
 	uint16_t refund; /* instructions of from that were not executed when it leaves here */
+	bool global;	 /* which generation: tcg_link_gen[] */
 	bool other_page; /* target lies in another page than from */
 };
 
@@ -135,14 +137,15 @@ struct tb_fault {
 #define KEY_WINDOW 0x40u /* memory is accessed by a window: r13 is its base */
 
 struct tb {
-	uint32_t eip, len; /* guest code: one piece of one page */
-	uint32_t page;	   /* identity of the page: CODE_PAGE_* of mmu.h */
+	struct tb *hash_next; /* tcache.c's; beside what it looks for */
+	uint32_t eip, len;    /* guest code: one piece of one page */
+	uint32_t page;	      /* identity of the page: CODE_PAGE_* of mmu.h */
+	uint16_t key;
 	/* If the last instruction goes on in the next page: that one's identity, and the generation
 	 * of links (global or not) under which it was found; else CODE_PAGE_NONE. The code asks
 	 * whether the generation is over; page2_at: offset of the number there. */
 	uint32_t page2, page2_gen, page2_at;
 	bool page2_global;
-	uint16_t key;
 	uint16_t n_insns;
 	bool dead;	    /* written to, or flushed: not found, not linked to */
 	bool entry_flags;   /* wants the flags of the entry: back_link() */
@@ -154,14 +157,14 @@ struct tb {
 	uint32_t entry, indirect; /* entry points: from edges; from the jump cache (takes the
 				     count off itself) */
 	uint16_t n_edges, n_exits, n_faults;
-	struct tb_edge *edge;			       /* [n_edges] */
-	struct tb_exit *exit;			       /* [n_exits] */
-	struct tb_fault *fault;			       /* [n_faults], by offset */
-	struct insn *insn;			       /* [n_insns] */
-	uint32_t *insn_eip;			       /* [n_insns + 1] */
-	struct tb_edge *in;			       /* edges that lead here */
-	struct tb *hash_next, *page_next, *page2_next; /* tcache.c's */
-	uint64_t entered;			       /* by the engine, for -d stats */
+	struct tb_edge *edge;		   /* [n_edges] */
+	struct tb_exit *exit;		   /* [n_exits] */
+	struct tb_fault *fault;		   /* [n_faults], by offset */
+	struct insn *insn;		   /* [n_insns] */
+	uint32_t *insn_eip;		   /* [n_insns + 1] */
+	struct tb_edge *in;		   /* edges that lead here */
+	struct tb *page_next, *page2_next; /* tcache.c's */
+	uint64_t entered;		   /* by the engine, for -d stats */
 };
 
 /*
@@ -212,6 +215,8 @@ void back_link(struct cpu *cpu, const struct tcache_mem *mem, struct tb_edge *e,
 	const struct tb *to, uint32_t gen, bool global, void *(*alloc)(void *opaque, size_t len),
 	void *opaque);
 void back_unlink(struct cpu *cpu, const struct tcache_mem *mem, struct tb_edge *e);
+/* e leads where it led, under generation gen. False: it has to be linked anew. */
+bool back_relink(const struct tcache_mem *mem, struct tb_edge *e, uint32_t gen, bool global);
 /* tb's second page was found again, under generation gen. */
 void back_set_page2(const struct tcache_mem *mem, struct tb *tb, uint32_t gen);
 /*
@@ -236,10 +241,12 @@ uint64_t tcg_host(struct cpu *cpu, uint32_t lin, uint32_t kind);
 /*
  * Executes instruction x->insn of x->tb by its handler, with exact state: eip and icount are
  * computed before, and flags, unless it is `quiet`: then fl_desc says; cpu->tcg_left is r15, and
- * is updated (REP). Returns 0 if the block may go on with the next instruction, else 1: the
- * instruction is finished and counted (TCG_EXIT_DONE), eip set. May raise (longjmp to the engine's
+ * is updated (REP). Returns 0 if the block may go on with the next instruction; else the
+ * instruction is finished and counted, eip set, and the result is TCG_INSN_LEAVE (TCG_EXIT_DONE)
+ * or the host address of code to go on at, as tcg_insn_jump()'s. May raise (longjmp to the engine's
  * catch).
  */
+#define TCG_INSN_LEAVE 1u
 uint64_t tcg_insn(struct cpu *cpu, const struct tb_exit *x);
 /* A transcendental instruction of the x87, whose state is in the host's. 0: its handler has to do
  * it. */

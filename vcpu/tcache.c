@@ -235,6 +235,8 @@ static void *link_alloc(void *opaque, size_t len)
 void tcache_link(struct tcache *tc, struct tb_edge *e, struct tb *to, uint32_t gen, bool global)
 {
 	must(!e->from->dead && !to->dead && e->from->key == to->key);
+	if (e->to == to && gen && back_relink(&tc->mem, e, gen, global))
+		return;
 	if (e->to != to) {
 		tcache_unlink(tc, e);
 		e->to = to;

@@ -34,11 +34,16 @@ static bool mode_is_translatable(const struct cpu *cpu)
 	       cs->limit == UINT32_MAX && (cpu->cpl == 0 || cpu->cpl == 3);
 }
 
-/* Of the CPU's mode alone: without KEY_WINDOW. */
+/*
+ * Of the CPU's mode alone: without KEY_WINDOW. Kernels do not use GS, but it is now one process's
+ * and now another's: at CPL 0 it makes no difference, so that there is one translation of a kernel.
+ */
 static unsigned key_now(const struct cpu *cpu)
 {
+	bool gs = cpu->run_key & KEY_USER && segment_is_big(&cpu->seg[SEG_GS]);
+
 	return cpu->run_key | (segment_is_big(&cpu->seg[SEG_FS]) ? KEY_FS_BIG : 0) |
-	       (segment_is_big(&cpu->seg[SEG_GS]) ? KEY_GS_BIG : 0);
+	       (gs ? KEY_GS_BIG : 0);
 }
 
 /* ---- generations ---- */
@@ -125,16 +130,44 @@ static inline bool execute(
 
 /* ---- finding ---- */
 
+/* May blocks of the page be in the jump cache? */
+static bool may_cache(const struct cpu *cpu, const struct code_page *c)
+{
+	return c->global || !only_global(cpu);
+}
+
 /* c: tb's page */
 static void jump_cache_fill(struct cpu *cpu, struct tb *tb, const struct code_page *c)
 {
 	unsigned i = jump_cache_index(tb->eip);
 
-	if (only_global(cpu) && !c->global)
+	if (!may_cache(cpu, c))
 		return;
 	cpu->jump_cache[i] = (struct jump_entry){ .tag = cpu->tcg_gen + tb->eip,
 		.code = cpu->tcache->mem.rx + tb->indirect };
 	cpu->tcg->jump_tb[i] = tb;
+	cpu->tcg->jump_page[i] = tb->page;
+}
+
+/* The block at eip, in page c, is in the jump cache now; false: there is none. What a flush of the
+ * TLB has made void there is likely to be it. */
+static bool find_in(struct cpu *cpu, uint32_t eip, const struct code_page *c)
+{
+	struct tcg *t = cpu->tcg;
+	unsigned i = jump_cache_index(eip);
+	struct jump_entry *j = &cpu->jump_cache[i];
+	struct tb *tb;
+
+	if (j->code && (uint32_t)j->tag == eip && (uint8_t)(j->tag >> 32) == t->key &&
+		t->jump_page[i] == c->id && may_cache(cpu, c)) {
+		j->tag = cpu->tcg_gen + eip;
+		return true;
+	}
+	tb = tcache_find(cpu->tcache, c->id, eip, t->key);
+	if (!tb)
+		return false;
+	jump_cache_fill(cpu, tb, c);
+	return true;
 }
 
 /* The block at cpu->eip, NULL if there is none. May raise, as any fetch. */
@@ -143,7 +176,6 @@ static struct tb *find(struct cpu *cpu)
 	struct tcg *t = cpu->tcg;
 	unsigned i = jump_cache_index(cpu->eip);
 	const struct code_page *c;
-	struct tb *tb;
 
 	sync_generations(cpu);
 	if (likely(cpu->jump_cache[i].tag == cpu->tcg_gen + cpu->eip))
@@ -151,10 +183,9 @@ static struct tb *find(struct cpu *cpu)
 	c = mmu_code(cpu, cpu->eip);
 	if (!c->host)
 		return NULL;
-	tb = tcache_find(cpu->tcache, c->id, cpu->eip, t->key);
-	if (tb)
-		jump_cache_fill(cpu, tb, c);
-	return tb;
+	if (may_cache(cpu, c))
+		return find_in(cpu, cpu->eip, c) ? t->jump_tb[i] : NULL;
+	return tcache_find(cpu->tcache, c->id, cpu->eip, t->key);
 }
 
 /* ---- translating ---- */
@@ -489,18 +520,6 @@ static bool block_goes_on(struct cpu *cpu, const struct tb_exit *x)
 	       cpu->tcg_link_gen[0] == ic->gen[0] && cpu->tcg_link_gen[1] == ic->gen[1];
 }
 
-uint64_t tcg_insn(struct cpu *cpu, const struct tb_exit *x)
-{
-	if (do_insn(cpu, x)) {
-		cpu->tcg_left =
-			(int64_t)(cpu->tcg_end - cpu->icount) - (x->tb->n_insns - x->insn - 1);
-		if (block_goes_on(cpu, x))
-			return 0;
-	}
-	tcg_flags(cpu, 0);
-	return 1;
-}
-
 /* A block to go on with, where cpu is: as an address, with the budget for it. 0: there is none. */
 static uint64_t enter_next(struct cpu *cpu)
 {
@@ -520,6 +539,23 @@ static uint64_t enter_next(struct cpu *cpu)
 	return (uint64_t)(uintptr_t)(cpu->tcache->mem.rx + tb->entry);
 }
 
+uint64_t tcg_insn(struct cpu *cpu, const struct tb_exit *x)
+{
+	uint64_t to = 0;
+	bool on = do_insn(cpu, x);
+
+	if (on) {
+		cpu->tcg_left =
+			(int64_t)(cpu->tcg_end - cpu->icount) - (x->tb->n_insns - x->insn - 1);
+		if (block_goes_on(cpu, x))
+			return 0;
+	}
+	tcg_flags(cpu, 0);
+	if (on && x->sync)
+		to = enter_next(cpu);
+	return to ? to : TCG_INSN_LEAVE;
+}
+
 uint64_t tcg_insn_jump(struct cpu *cpu, const struct tb_exit *x)
 {
 	bool on = do_insn(cpu, x);
@@ -530,16 +566,13 @@ uint64_t tcg_insn_jump(struct cpu *cpu, const struct tb_exit *x)
 
 uint64_t tcg_indirect(struct cpu *cpu)
 {
-	const struct code_page *c = mmu_code_known(cpu, cpu->tcg_target);
-	struct tb *tb;
+	uint32_t eip = cpu->tcg_target;
+	const struct code_page *c = mmu_code_known(cpu, eip);
 
-	if (!c || !c->host || cpu->tcg->check)
+	if (!c || !c->host || !may_cache(cpu, c) || cpu->tcg->check || !find_in(cpu, eip, c))
 		return 0;
-	tb = tcache_find(cpu->tcache, c->id, cpu->tcg_target, cpu->tcg->key);
-	if (!tb)
-		return 0;
-	jump_cache_fill(cpu, tb, c);
-	return (uint64_t)(uintptr_t)(cpu->tcache->mem.rx + tb->indirect);
+	cpu->tcg->stats.indirect++;
+	return (uint64_t)(uintptr_t)cpu->jump_cache[jump_cache_index(eip)].code;
 }
 
 bool tcg_run(struct cpu *cpu)

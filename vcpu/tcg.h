@@ -26,6 +26,7 @@ struct tcg_stats {
 	uint64_t exits[8];		  /* by enum tcg_exit */
 	uint64_t insns;			  /* retired by translated code and what it calls */
 	uint64_t relinked;		  /* stale links whose target had not changed */
+	uint64_t indirect;		  /* targets that the jump cache had lost */
 	uint64_t rejected;		  /* code that only the interpreter can do */
 	uint64_t host_calls, host_failed; /* accesses that the inline path did not do */
 	uint64_t insn_calls;		  /* instructions by their handlers */

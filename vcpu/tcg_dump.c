@@ -119,6 +119,7 @@ void tcg_stats_print(const struct cpu *cpu, line_fn *line, void *opaque)
 		{ "exits: budget", s->exits[TCG_EXIT_BUDGET] + s->exits[TCG_EXIT_HEAD] },
 		{ "exits: stale link", s->exits[TCG_EXIT_STALE] },
 		{ "exits: indirect jump", s->exits[TCG_EXIT_INDIRECT] },
+		{ "indirect jumps that were looked up", s->indirect },
 		{ "blocks translated", c->blocks },
 		{ "their instructions", c->insns },
 		{ "their bytes of code", c->host_bytes },

@@ -22,7 +22,9 @@ struct tcg {
 	 * which of the two it is. */
 	uint32_t gen_epoch[2];
 	uint64_t random;
-	struct tb *jump_tb[1u << JUMP_CACHE_BITS]; /* beside cpu->jump_cache */
+	/* Beside cpu->jump_cache: the blocks, and their pages' identities. */
+	struct tb *jump_tb[1u << JUMP_CACHE_BITS];
+	uint32_t jump_page[1u << JUMP_CACHE_BITS];
 	struct ir_block ir;
 	FILE *perf;
 	struct check *check; /* NULL: no checks */
