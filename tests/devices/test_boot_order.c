@@ -23,15 +23,15 @@ static char *file_read(struct rig *r, const char *name, uint32_t *ret_len)
 	uint32_t n;
 
 	machine_out(r->m, 0x510, 2, FW_CFG_FILE_DIR);
-	machine_ins(r->m, 0x511, 1, 4, head);
+	rig_ins(r, 0x511, 1, 4, head);
 	for (n = get_be32(head); n > 0; n--) {
-		machine_ins(r->m, 0x511, 1, 64, e);
+		rig_ins(r, 0x511, 1, 64, e);
 		if (strcmp((char *)e + 8, name) != 0)
 			continue;
 		*ret_len = get_be32(e);
 		p = malloc(*ret_len + 1);
 		machine_out(r->m, 0x510, 2, (uint32_t)(e[4] << 8 | e[5]));
-		machine_ins(r->m, 0x511, 1, *ret_len, (uint8_t *)p);
+		rig_ins(r, 0x511, 1, *ret_len, (uint8_t *)p);
 		return p;
 	}
 	return NULL;
