@@ -38,16 +38,22 @@ bool flight_has(struct blk_flight *f, uint64_t id)
 	return false;
 }
 
-void flight_done(struct blk_flight *f, unsigned row, uint32_t error, uint64_t done, uint32_t rep_at,
-	uint32_t seq_at)
+void flight_done(struct blk_flight *f, unsigned row, uint32_t error, uint64_t done)
 {
 	struct blk_flight_row *r = &f->row[row];
 
 	r->error = error;
 	r->done = done;
+	atomic_store_release(&r->state, BLK_FLIGHT_DONE);
+}
+
+void flight_answering(struct blk_flight *f, unsigned row, uint32_t rep_at, uint32_t seq_at)
+{
+	struct blk_flight_row *r = &f->row[row];
+
 	r->rep_at = rep_at;
 	r->seq_at = seq_at;
-	atomic_store_release(&r->state, BLK_FLIGHT_DONE);
+	atomic_store_release(&r->state, BLK_FLIGHT_ANSWERING);
 }
 
 unsigned flight_rows(struct blk_flight *f, unsigned rows[BLK_BUFS])

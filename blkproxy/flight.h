@@ -12,9 +12,10 @@
 int flight_add(struct blk_flight *f, const struct blk_req *rq);
 void flight_clear(struct blk_flight *f, unsigned row);
 bool flight_has(struct blk_flight *f, uint64_t id);
-/* The I/O of the row is done; its answers will be at these places. */
-void flight_done(struct blk_flight *f, unsigned row, uint32_t error, uint64_t done, uint32_t rep_at,
-	uint32_t seq_at);
+/* The I/O of the row is done. Before the drive's next request; any thread. */
+void flight_done(struct blk_flight *f, unsigned row, uint32_t error, uint64_t done);
+/* Its answers will be at these places. */
+void flight_answering(struct blk_flight *f, unsigned row, uint32_t rep_at, uint32_t seq_at);
 /* Rows in use, by id; returns how many. */
 unsigned flight_rows(struct blk_flight *f, unsigned rows[BLK_BUFS]);
 

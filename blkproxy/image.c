@@ -53,7 +53,7 @@ static const struct image_ops *const formats[] = { &image_raw_ops, &image_qcow2_
 
 static int find_format(struct image *img, const char *format, struct error *err)
 {
-	uint8_t head[8];
+	uint8_t head[4];
 	int r;
 
 	if (format && strcmp(format, "file") != 0 && strcmp(format, "host_device") != 0) {
@@ -71,7 +71,8 @@ static int find_format(struct image *img, const char *format, struct error *err)
 		return 0;
 	img->probed = true;
 	r = image_file_read(&img->file, 0, head, sizeof(head), err);
-	if (r == 0 && memcmp(head, "QFI\xfb\0\0\0", 7) == 0 && (head[7] == 2 || head[7] == 3))
+	/* Of any version: one that is not known is better refused than taken for a raw disk. */
+	if (r == 0 && memcmp(head, "QFI\xfb", 4) == 0)
 		img->ops = &image_qcow2_ops;
 	return r;
 }

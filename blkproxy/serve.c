@@ -19,6 +19,8 @@
 
 #define RETRY_NS INT64_C(1000000) /* while a ring is full */
 #define SLEEP_NS INT64_C(1000000000)
+/* A full disk would fill a terminal as well. */
+#define ERRORS_TOLD 10
 
 static const char *const op_names[BLK_OP_COUNT] = { "read", "write", "flush", "discard" };
 
@@ -64,6 +66,7 @@ static void on_done(void *opaque, struct drive_work *w)
 {
 	struct server *s = opaque;
 
+	flight_done(s->flight, (unsigned)(w - s->work), w->error, w->done);
 	pthread_mutex_lock(&s->lock);
 	w->next = NULL;
 	*s->done_end = w;
@@ -157,8 +160,9 @@ static void finish(struct server *s, struct drive_work *w)
 	if (w->broken)
 		proc_fatal(s->p, "%s: it failed in this replay, but not when it was recorded: %s",
 			what, w->err.msg);
-	if (w->error && !w->must_fail)
-		log_warn("%s: %s", what, w->err.msg);
+	if (w->error && !w->must_fail && s->n_told++ < ERRORS_TOLD)
+		log_warn("%s: %s%s", what, w->err.msg,
+			s->n_told == ERRORS_TOLD ? " (further errors are not told)" : "");
 	w->next = NULL;
 	*s->ready_end = w;
 	s->ready_end = &w->next;
@@ -186,6 +190,7 @@ static void begin(struct server *s, unsigned row)
 		return;
 	}
 	drive_do(w->drive, w);
+	flight_done(s->flight, row, w->error, w->done);
 	finish(s, w);
 }
 
@@ -259,12 +264,11 @@ static bool room(struct server *s)
 static bool answer_row(struct server *s, unsigned i)
 {
 	struct blk_flight_row *row = &s->flight->row[i];
-	const struct drive_work *w = &s->work[i];
 	uint64_t id = atomic_read(&row->id);
 
 	if (!room(s))
 		return false;
-	flight_done(s->flight, i, w->error, w->done, s->blk.tx_head, s->seq.tx_head);
+	flight_answering(s->flight, i, s->blk.tx_head, s->seq.tx_head);
 	push_rep(s, row, id);
 	push_seq(s, row, id);
 	flight_clear(s->flight, i);
@@ -301,53 +305,71 @@ static bool is_out(const struct chan *c, uint32_t at)
 	return (int32_t)(c->tx_head - at) > 0;
 }
 
-/*
- * A row whose I/O is done: whatever of its two answers is not out is given now. The request is not
- * done again, for its buffer may be another's by now.
- */
-static void recover_answers(struct server *s, unsigned i)
+static void wait_for_room(struct server *s)
 {
-	struct blk_flight_row *row = &s->flight->row[i];
-	uint64_t id = atomic_read(&row->id);
-
 	while (!room(s))
 		nanosleep(&(struct timespec){ .tv_nsec = RETRY_NS }, NULL);
-	if (!is_out(&s->blk, row->rep_at)) {
-		row->rep_at = s->blk.tx_head;
+}
+
+/*
+ * The row whose answers our predecessor was giving: what is not out is given now. There is one at
+ * most, and nobody has moved a ring's head since, so that what is not out has its place at the head
+ * still.
+ */
+static void go_on_answering(struct server *s, unsigned i)
+{
+	struct blk_flight_row *row = &s->flight->row[i];
+	bool rep_out = is_out(&s->blk, row->rep_at), seq_out = is_out(&s->seq, row->seq_at);
+	uint64_t id = atomic_read(&row->id);
+
+	wait_for_room(s);
+	if (!rep_out)
 		push_rep(s, row, id);
-	}
-	if (!is_out(&s->seq, row->seq_at)) {
-		row->seq_at = s->seq.tx_head;
+	if (!seq_out)
 		push_seq(s, row, id);
-	}
 	flight_clear(s->flight, i);
 }
 
-/* What our predecessor left: what it had begun is done again, in order, before anything else. */
-static void recover(struct server *s)
+/* Its slot was not yet freed, but it had a row already. */
+static void drop_twin(struct server *s)
 {
-	unsigned rows[BLK_BUFS], n = flight_rows(s->flight, rows);
 	union slot slot;
 	struct blk_req rq;
 	const void *data;
 
-	/* It had a row already, but its slot was not yet freed. */
-	if (chan_peek(&s->blk, &slot, &data) == 0) {
-		memcpy(&rq, &slot, sizeof(rq));
-		if (flight_has(s->flight, rq.id))
-			chan_release(&s->blk);
-	}
+	if (chan_peek(&s->blk, &slot, &data) < 0)
+		return;
+	memcpy(&rq, &slot, sizeof(rq));
+	if (flight_has(s->flight, rq.id))
+		chan_release(&s->blk);
+}
+
+/*
+ * What our predecessor left: what it had begun is done again, in order, before anything else; what
+ * was done is answered, and not done again.
+ */
+static void recover(struct server *s)
+{
+	unsigned rows[BLK_BUFS], n = flight_rows(s->flight, rows);
+
+	drop_twin(s);
 	if (n)
 		log_info("%u disk requests were in flight", n);
+	for (unsigned i = 0; i < n; i++)
+		if (atomic_load_acquire(&s->flight->row[rows[i]].state) == BLK_FLIGHT_ANSWERING)
+			go_on_answering(s, rows[i]);
+	n = flight_rows(s->flight, rows);
 	for (unsigned i = 0; i < n; i++) {
 		struct blk_flight_row *row = &s->flight->row[rows[i]];
+		struct blk_req rq = row->rq;
 
-		rq = row->rq;
 		check(s, &rq);
-		if (atomic_load_acquire(&row->state) == BLK_FLIGHT_DONE)
-			recover_answers(s, rows[i]);
-		else
+		if (atomic_load_acquire(&row->state) == BLK_FLIGHT_TODO) {
 			begin(s, rows[i]);
+			continue;
+		}
+		wait_for_room(s);
+		answer_row(s, rows[i]);
 	}
 	/* It may have died between an answer and the bell. */
 	chan_notify(&s->blk);

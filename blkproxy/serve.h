@@ -21,6 +21,7 @@ struct server {
 	unsigned n_drives;
 	uint64_t last_id;
 	bool held; /* an answer finds no room */
+	unsigned n_told;
 	/* work[i] is flight->row[i]'s */
 	struct drive_work work[BLK_BUFS];
 	struct drive_work *ready, **ready_end; /* done, and not answered: in order */

@@ -181,6 +181,7 @@ void ata_blk_done(
 	struct ata_unit *u = (struct ata_unit *)dev;
 
 	must(id == u->io_id);
+	machine_ports_changed(u->ch->controller);
 	u->io_id = 0;
 	if (u->phase != ATA_IDLE)
 		ata_xfer_io_done(u, error, data, len);

@@ -218,7 +218,7 @@ static int port_access(
 		return -EPROTO;
 	if (rq->hdr.type == BUS_IN) {
 		rep->data = machine_in(s->m, (uint16_t)rq->addr, rq->size);
-		if (rq->addr < ISA_PORTS)
+		if (rq->addr < ISA_PORTS && !machine_in_is_quick(s->m, (uint16_t)rq->addr))
 			s->m->warp_ns += ISA_READ_NS;
 	} else {
 		machine_out(s->m, (uint16_t)rq->addr, rq->size, (uint32_t)rq->data);
@@ -238,21 +238,30 @@ static int memory_access(
 	return 0;
 }
 
+/* The last element was at a later icount than the request. */
+static void bulk_end(struct bus_server *s)
+{
+	s->last_icount = s->seq->icount = s->m->icount;
+	s->seq->now_ns = machine_now_ns(s->m);
+}
+
 static int bulk_access(struct bus_server *s, const struct bus_req *rq, const uint8_t *data,
-	uint32_t len, uint8_t *out, uint32_t *ret_len, struct error *err)
+	uint32_t len, struct bus_rep *rep, uint8_t *out, uint32_t *ret_len, struct error *err)
 {
 	if (bulk_check(rq, err) < 0)
 		return -EPROTO;
 	if (rq->hdr.type == BUS_INS) {
-		machine_ins(s->m, (uint16_t)rq->addr, rq->size, rq->count, out);
-		*ret_len = rq->count * rq->size;
+		*ret_len =
+			machine_ins(s->m, (uint16_t)rq->addr, rq->size, rq->count, out) * rq->size;
+		bulk_end(s);
 		return 0;
 	}
 	if (len != rq->count * rq->size)
 		return error_set(err, EPROTO,
 			"vcpu sent BUS_OUTS of %u elements of %u bytes with %u bytes", rq->count,
 			rq->size, len);
-	machine_outs(s->m, (uint16_t)rq->addr, rq->size, rq->count, data);
+	rep->data = machine_outs(s->m, (uint16_t)rq->addr, rq->size, rq->count, data);
+	bulk_end(s);
 	return 0;
 }
 
@@ -265,12 +274,13 @@ static int serve(struct bus_server *s, const struct bus_req *rq, const uint8_t *
 	case BUS_IN:
 	case BUS_OUT: return port_access(s, rq, rep, err);
 	case BUS_INS:
-	case BUS_OUTS: return bulk_access(s, rq, data, len, out, ret_len, err);
+	case BUS_OUTS: return bulk_access(s, rq, data, len, rep, out, ret_len, err);
 	case BUS_MMIO_READ:
 	case BUS_MMIO_WRITE: return memory_access(s, rq, rep, err);
 	case BUS_INTACK: rep->data = machine_intack(s->m); return 0;
 	case BUS_EOI: machine_eoi(s->m, (uint8_t)rq->data); return 0;
 	case BUS_TRIPLE_FAULT: machine_triple_fault(s->m); return 0;
+	case BUS_FLUSH: return 0;
 	case BUS_DIGEST: return digest(s, rep, err);
 	}
 	return error_set(err, EPROTO, "vcpu sent message %u: expected 0 to %d", rq->hdr.type,
@@ -283,7 +293,29 @@ static int serve(struct bus_server *s, const struct bus_req *rq, const uint8_t *
  */
 static bool is_guests(unsigned type)
 {
-	return type != BUS_CHECKPOINT && type != BUS_DIGEST;
+	return type != BUS_CHECKPOINT && type != BUS_DIGEST && type != BUS_FLUSH;
+}
+
+/* What the guest wrote since the last request, where that could wait. */
+static int deferred(struct bus_server *s, const struct bus_req *rq, const uint8_t **data,
+	uint32_t *len, struct error *err)
+{
+	struct bus_deferred d;
+
+	if (rq->n_deferred > BUS_DEFERRED_MAX || *len < rq->n_deferred * sizeof(d))
+		return error_set(err, EPROTO, "vcpu sent %u deferred writes in %u bytes",
+			rq->n_deferred, *len);
+	for (unsigned i = 0; i < rq->n_deferred; i++) {
+		memcpy(&d, *data, sizeof(d));
+		*data += sizeof(d);
+		*len -= (uint32_t)sizeof(d);
+		if (!machine_deferred(s->m, d.port, d.size, d.val))
+			return error_set(err, EPROTO,
+				"vcpu deferred a write of %u bytes, 0x%x, to port 0x%x: it must "
+				"not",
+				d.size, d.val, d.port);
+	}
+	return 0;
 }
 
 int bus_server_request(struct bus_server *s, const struct bus_req *rq, const uint8_t *data,
@@ -312,6 +344,9 @@ int bus_server_request(struct bus_server *s, const struct bus_req *rq, const uin
 	machine_begin(s->m, rq->icount);
 	s->seq->icount = rq->icount;
 	s->seq->now_ns = machine_now_ns(s->m);
+	r = deferred(s, rq, &data, &len, err);
+	if (r < 0)
+		return r;
 	if (is_guests(rq->hdr.type))
 		machine_ferr(s->m, rq->flags & BUS_RF_FERR);
 	r = serve(s, rq, data, len, rep, out, ret_len, err);

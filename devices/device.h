@@ -78,11 +78,13 @@ struct io_ops {
 	void (*write)(struct device *dev, uint64_t addr, unsigned size, uint64_t val);
 	unsigned max_size;
 	/*
-	 * Ports only, may be NULL: n accesses of REP INS or OUTS at once, elements in buf
-	 * little-endian. The same as n calls of read() or write().
+	 * Ports only, may be NULL: accesses of REP INS or OUTS at once, elements in buf
+	 * little-endian. At most n, and none that does more than to move data: where a line, a
+	 * timer, DMA, or the time might come in, read() and write() do it. Returns how many it did.
 	 */
-	void (*read_n)(struct device *dev, uint64_t addr, unsigned size, uint32_t n, uint8_t *buf);
-	void (*write_n)(
+	uint32_t (*read_n)(
+		struct device *dev, uint64_t addr, unsigned size, uint32_t n, uint8_t *buf);
+	uint32_t (*write_n)(
 		struct device *dev, uint64_t addr, unsigned size, uint32_t n, const uint8_t *buf);
 	/*
 	 * Ports only: narrower accesses are not for this range (0 and 1: all are). What they
@@ -95,6 +97,8 @@ struct io_ops {
 	 * so write() may never be called. At most POSTED_MAX ports of the machine.
 	 */
 	bool posted;
+	/* Ports only: reads take no time on the bus. For ports that are shown (port_show()). */
+	bool quick;
 };
 /* Handles for ranges that move (PCI BARs, PM base): io_unmap by the same handle. Return 0 or
  * -EBUSY/-ENOSPC with *err. */
@@ -104,6 +108,20 @@ void io_unmap(struct device *dev, uint32_t base, uint32_t len);
 int mmio_map(struct device *dev, uint64_t base, uint64_t len, const struct io_ops *ops,
 	struct error *err);
 void mmio_unmap(struct device *dev, uint64_t base, uint64_t len);
+
+/*
+ * What saves the vCPU requests (docs/architecture.md, rules 12 and 13 of the bus). In
+ * class->ports() only, which runs before the next reply after machine_ports_changed().
+ *
+ * port_defer(): writes of size bytes to these ports, without any bit of mask in the value, change
+ * nothing but the device's own registers: no line, no DMA, no timer, no request to a drive, no map;
+ * and they do not depend on time. They may come later, but before whatever comes next.
+ *
+ * port_show(): a byte's read of this port gives val and has no effect.
+ */
+void port_defer(struct device *dev, uint32_t port, uint32_t len, unsigned size, uint32_t mask);
+void port_show(struct device *dev, uint32_t port, uint8_t val);
+void machine_ports_changed(struct device *dev);
 
 /* ---- DMA: guest-physical memory, while the vCPU waits ---- */
 
@@ -230,6 +248,8 @@ struct device_class {
 	void (*reset)(struct device *dev);
 	/* After fields were loaded from a snapshot: derive what is derived. May be NULL. */
 	void (*loaded)(struct device *dev);
+	/* Says port_defer() and port_show(), by the device's present state. May be NULL. */
+	void (*ports)(struct device *dev);
 	/* Inputs; NULL where it does not take them. */
 	void (*chr_receive)(struct device *dev, const uint8_t *buf, size_t len);
 	void (*chr_break)(struct device *dev);

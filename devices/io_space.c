@@ -190,37 +190,156 @@ void machine_out(struct machine *m, uint16_t port, unsigned size, uint32_t val)
 	io_write(m, port, size, val);
 }
 
-void machine_ins(struct machine *m, uint16_t port, unsigned size, uint32_t n, uint8_t *buf)
+/*
+ * Would the vCPU look up between two elements, had each come alone? was: the machine before the
+ * first one.
+ */
+struct calm {
+	uint8_t intr, a20[2];
+	uint32_t n_apic;
+};
+
+static struct calm calm_now(const struct machine *m)
 {
-	const struct io_range *r = io_find(m, port, size);
+	const struct board *b = m->board;
 
-	if (r && r->ops->read_n) {
-		r->ops->read_n(r->dev, port - r->base, size, n, buf);
-		return;
-	}
-	for (uint32_t i = 0; i < n; i++, buf += size) {
-		uint32_t v = (uint32_t)io_read(m, port, size);
-
-		for (unsigned b = 0; b < size; b++)
-			buf[b] = (uint8_t)(v >> 8 * b);
-	}
+	return (struct calm){ b->intr, { b->a20[0], b->a20[1] }, b->n_apic };
 }
 
-void machine_outs(struct machine *m, uint16_t port, unsigned size, uint32_t n, const uint8_t *buf)
+static bool is_calm(struct machine *m, const struct calm *was)
 {
-	const struct io_range *r = io_find(m, port, size);
+	const struct board *b = m->board;
+	const struct memmap_page *mp = m->cfg.memmap;
 
-	if (r && r->ops->write_n) {
-		r->ops->write_n(r->dev, port - r->base, size, n, buf);
-		return;
-	}
-	for (uint32_t i = 0; i < n; i++, buf += size) {
-		uint32_t v = 0;
+	return b->intr == was->intr && b->a20[0] == was->a20[0] && b->a20[1] == was->a20[1] &&
+	       b->n_apic == was->n_apic && !b->nmi && !b->reset_pending && !b->shutdown &&
+	       !m->map_changed && !mp->n_dma && !mp->dma_overflow &&
+	       machine_icount_at(m, machine_deadline_ns(m)) > m->icount + 1;
+}
 
+uint32_t machine_ins(struct machine *m, uint16_t port, unsigned size, uint32_t n, uint8_t *buf)
+{
+	const struct calm was = calm_now(m);
+	const uint64_t first = m->icount;
+	uint32_t i = 0;
+
+	while (i < n) {
+		const struct io_range *r = io_find(m, port, size);
+		uint32_t v, k = 0;
+
+		m->icount = first + i;
+		if (r && r->ops->read_n)
+			k = r->ops->read_n(
+				r->dev, port - r->base, size, n - i, buf + (size_t)i * size);
+		must(k <= n - i);
+		i += k;
+		if (k)
+			continue;
+		v = (uint32_t)io_read(m, port, size);
 		for (unsigned b = 0; b < size; b++)
-			v |= (uint32_t)buf[b] << 8 * b;
-		io_write(m, port, size, v);
+			buf[(size_t)i * size + b] = (uint8_t)(v >> 8 * b);
+		i++;
+		if (!is_calm(m, &was))
+			break;
 	}
+	m->icount = i ? first + i - 1 : first;
+	return i;
+}
+
+uint32_t machine_outs(
+	struct machine *m, uint16_t port, unsigned size, uint32_t n, const uint8_t *buf)
+{
+	const struct calm was = calm_now(m);
+	const uint64_t first = m->icount;
+	uint32_t i = 0;
+
+	while (i < n) {
+		const struct io_range *r = io_find(m, port, size);
+		uint32_t v = 0, k = 0;
+
+		m->icount = first + i;
+		if (r && r->ops->write_n)
+			k = r->ops->write_n(
+				r->dev, port - r->base, size, n - i, buf + (size_t)i * size);
+		must(k <= n - i);
+		i += k;
+		if (k)
+			continue;
+		for (unsigned b = 0; b < size; b++)
+			v |= (uint32_t)buf[(size_t)i * size + b] << 8 * b;
+		io_write(m, port, size, v);
+		i++;
+		if (!is_calm(m, &was))
+			break;
+	}
+	m->icount = i ? first + i - 1 : first;
+	return i;
+}
+
+bool machine_in_is_quick(const struct machine *m, uint16_t port)
+{
+	return m->io[m->io_byte[port]].dev && m->io[m->io_byte[port]].ops->quick;
+}
+
+/* ---- writes that may be deferred, reads that are shown ---- */
+
+void machine_ports_changed(struct device *dev)
+{
+	dev->machine->ports_changed = true;
+}
+
+/* What finds no room costs the vCPU a request, as all other ports do. */
+void port_defer(struct device *dev, uint32_t port, uint32_t len, unsigned size, uint32_t mask)
+{
+	struct memmap_page *mp = dev->machine->cfg.memmap;
+
+	if (mp->n_defer < DEFER_MAX)
+		mp->defer[mp->n_defer++] = (struct port_defer){ .port = (uint16_t)port,
+			.len = (uint16_t)len,
+			.size = (uint8_t)size,
+			.mask = mask };
+}
+
+void port_show(struct device *dev, uint32_t port, uint8_t val)
+{
+	struct memmap_page *mp = dev->machine->cfg.memmap;
+
+	if (mp->n_shown < SHOWN_MAX)
+		mp->shown[mp->n_shown++] =
+			(struct port_shown){ .port = (uint16_t)port, .value = val };
+}
+
+void machine_ports_update(struct machine *m)
+{
+	if (!m->ports_changed)
+		return;
+	m->ports_changed = false;
+	m->cfg.memmap->n_defer = m->cfg.memmap->n_shown = 0;
+	for (struct device *d = m->devices; d; d = d->next)
+		if (d->cls->ports)
+			d->cls->ports(d);
+}
+
+bool machine_deferred(struct machine *m, uint16_t port, unsigned size, uint32_t val)
+{
+	const struct memmap_page *mp = m->cfg.memmap;
+	const struct board *b = m->board;
+	uint8_t intr = b->intr;
+	uint32_t n_apic = b->n_apic;
+	unsigned i;
+
+	for (i = 0; i < mp->n_defer; i++) {
+		const struct port_defer *d = &mp->defer[i];
+
+		if (port >= d->port && port - d->port < d->len && size == d->size &&
+			!(val & d->mask))
+			break;
+	}
+	if (i == mp->n_defer)
+		return false;
+	io_write(m, port, size, val);
+	must(b->intr == intr && b->n_apic == n_apic);
+	return true;
 }
 
 /* ---- memory ---- */

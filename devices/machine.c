@@ -541,6 +541,7 @@ void machine_end(struct machine *m, struct bus_rep *rep)
 	uint32_t n;
 
 	reset_if_asked(m, rep);
+	machine_ports_update(m);
 	if (b->intr)
 		rep->flags |= BUS_F_INTR;
 	if (b->nmi)

@@ -175,7 +175,7 @@ struct machine {
 	struct pci_bus pci;
 
 	struct vram_window vram_low, vram_high; /* below 1 MiB, and above RAM */
-	bool map_changed, dma_told;
+	bool map_changed, dma_told, ports_changed;
 	struct line ferr_line;
 	bool ferr, ignne;	/* FERR# of the present request, IGNNE# for its reply */
 	uint32_t rom_low_pages; /* pages of ROM that end at 1 MiB */
@@ -217,13 +217,25 @@ static inline uint64_t machine_now_ns(const struct machine *m)
 }
 /* Starts a request: sets the time, forgets the DMA list if the vCPU has been told of it. */
 void machine_begin(struct machine *m, uint64_t icount);
+/* Then: a deferred write. False: it is to no port that may be written so. */
+bool machine_deferred(struct machine *m, uint16_t port, unsigned size, uint32_t val);
 /* Second step of a request of the guest: level of FERR# with it. */
 void machine_ferr(struct machine *m, bool level);
 /* Port and memory accesses: any address and size; what nobody answers reads all ones. */
 uint32_t machine_in(struct machine *m, uint16_t port, unsigned size);
+/* Do reads of this port take no time on the bus? */
+bool machine_in_is_quick(const struct machine *m, uint16_t port);
+/* Lists in the map's page what may be deferred and what is shown, anew if need be. */
+void machine_ports_update(struct machine *m);
 void machine_out(struct machine *m, uint16_t port, unsigned size, uint32_t val);
-void machine_ins(struct machine *m, uint16_t port, unsigned size, uint32_t n, uint8_t *buf);
-void machine_outs(struct machine *m, uint16_t port, unsigned size, uint32_t n, const uint8_t *buf);
+/*
+ * Elements of REP INS and OUTS: the same as one request for each, the i-th at icount + i, up to the
+ * first after which the vCPU has to look up. Return how many, at least 1 of n; icount is the last
+ * one's then.
+ */
+uint32_t machine_ins(struct machine *m, uint16_t port, unsigned size, uint32_t n, uint8_t *buf);
+uint32_t machine_outs(
+	struct machine *m, uint16_t port, unsigned size, uint32_t n, const uint8_t *buf);
 uint64_t machine_mmio_read(struct machine *m, uint64_t gpa, unsigned size);
 void machine_mmio_write(struct machine *m, uint64_t gpa, unsigned size, uint64_t val);
 uint8_t machine_intack(struct machine *m);

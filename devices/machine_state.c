@@ -172,6 +172,8 @@ int machine_load(struct machine *m, const Dejavm__DevicesState *s, struct error 
 		if (d->cls->loaded)
 			d->cls->loaded(d);
 	memmap_rebuild(m);
+	m->ports_changed = true;
+	machine_ports_update(m);
 	/* All of RAM is another. */
 	m->cfg.memmap->n_dma = 0;
 	m->cfg.memmap->dma_overflow = 1;

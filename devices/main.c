@@ -63,6 +63,9 @@ static int64_t host_clock_ns(void *opaque)
 	struct error err = ERROR_INIT;
 	int64_t ns = 0;
 
+	/* It may be read by a later element of a REP INS. */
+	d->seq.icount = d->machine->icount;
+	d->seq.now_ns = machine_now_ns(d->machine);
 	if (seq_clock(&d->seq, SEQ_CLOCK_HOST, &ns, &err) < 0)
 		proc_fatal(&d->proc, "%s", err.msg);
 	return ns;

@@ -96,6 +96,14 @@ int pci_bar_register(struct pci_function *fn, int bar, uint32_t len, bool is_io,
 	return 0;
 }
 
+uint32_t pci_bar_at(const struct pci_function *fn, int bar)
+{
+	const struct machine *m = fn->dev->machine;
+	const struct pci_bar *b = &m->pci.bars[function_index(m, fn->devfn)]->bar[bar];
+
+	return b->mapped ? b->at : 0;
+}
+
 void pci_bar_is_vram(struct pci_function *fn, int bar)
 {
 	struct machine *m = fn->dev->machine;
@@ -181,6 +189,7 @@ void pci_bars_update(struct pci_function *fn)
 		bars_pass(m->pci.fn[i], m->pci.bars[i], false, true);
 	for (unsigned i = 0; i < m->pci.n && changed; i++)
 		bars_pass(m->pci.fn[i], m->pci.bars[i], true, true);
+	m->ports_changed |= changed;
 }
 
 void pci_bus_done(struct machine *m)

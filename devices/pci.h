@@ -43,6 +43,8 @@ void pci_set_ids(struct pci_function *fn, uint16_t vendor, uint16_t device, uint
  */
 int pci_bar_register(struct pci_function *fn, int bar, uint32_t len, bool is_io,
 	const struct io_ops *ops, struct error *err);
+/* Where a BAR is mapped now; 0: nowhere. */
+uint32_t pci_bar_at(const struct pci_function *fn, int bar);
 /* This BAR is video memory: plain memory for the vCPU where the map allows, ops elsewhere. */
 void pci_bar_is_vram(struct pci_function *fn, int bar);
 /* After a device wrote its own command or BAR registers (reset, load): maps what is mapped now. */

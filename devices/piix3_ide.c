@@ -165,6 +165,7 @@ static void bm_byte_write(struct ata_channel *ch, unsigned reg, uint8_t val)
 {
 	unsigned shift = 8 * (reg & 3);
 
+	machine_ports_changed(ch->controller);
 	switch (reg) {
 	case 0: bm_command(ch, val); break;
 	case 2:
@@ -205,6 +206,11 @@ static const struct io_ops bm_ops = { bm_read, bm_write, .max_size = 4 };
 
 /* ---- legacy ports ---- */
 
+static void changed(struct ata_channel *ch)
+{
+	machine_ports_changed(ch->controller);
+}
+
 static bool channel_on(const struct ata_channel *ch)
 {
 	const uint8_t *c = ide_of(ch)->fn.config;
@@ -232,6 +238,7 @@ static uint8_t reg_read(struct ata_channel *ch, enum ata_reg reg, bool alternate
 		return 0;
 	if (!alternate && u->intrq) {
 		u->intrq = 0;
+		changed(ch);
 		ide_irq_update(ch, false);
 	}
 	return u->status;
@@ -252,6 +259,7 @@ static void reg_write(struct ata_channel *ch, enum ata_reg reg, uint8_t val)
 {
 	if (!channel_on(ch) || (ch->control & ATA_SRST))
 		return;
+	changed(ch);
 	ch->control &= (uint8_t)~ATA_HOB;
 	if (reg == ATA_REG_STATUS) {
 		command_write(ch, val);
@@ -260,10 +268,9 @@ static void reg_write(struct ata_channel *ch, enum ata_reg reg, uint8_t val)
 	for (unsigned i = 0; i < ATA_UNITS; i++)
 		if (ch->unit[i])
 			ata_reg_write(ch->unit[i], reg, val);
-	if (reg == ATA_REG_DEVICE) {
+	/* The interrupt line follows with the next command: this write may be deferred. */
+	if (reg == ATA_REG_DEVICE)
 		ch->selected = (val & ATA_DEV1) != 0;
-		ide_irq_update(ch, false);
-	}
 }
 
 static void control_write(struct ata_channel *ch, uint8_t val)
@@ -272,6 +279,7 @@ static void control_write(struct ata_channel *ch, uint8_t val)
 
 	if (!channel_on(ch))
 		return;
+	changed(ch);
 	ch->control = val & (ATA_HOB | ATA_SRST | ATA_NIEN);
 	for (unsigned i = 0; i < ATA_UNITS; i++) {
 		if (!ch->unit[i])
@@ -297,6 +305,7 @@ static void data_read_n(
 
 	if (reg == ATA_REG_DATA && channel_on(ch) && u) {
 		ata_data_read(u, size, n, buf);
+		changed(ch);
 		return;
 	}
 	for (uint32_t i = 0; i < n * size; i++)
@@ -310,12 +319,28 @@ static void data_write_n(
 	struct ata_unit *u = ch->unit[ch->selected];
 
 	if (reg == ATA_REG_DATA) {
-		if (channel_on(ch) && u)
+		if (channel_on(ch) && u) {
 			ata_data_write(u, size, n, buf);
+			changed(ch);
+		}
 		return;
 	}
 	for (uint32_t i = 0; i < n * size; i++)
 		reg_write(ch, (enum ata_reg)(reg + i % size), buf[i]);
+}
+
+/* Elements of n that lie within the DRQ block and do not end it. */
+static uint32_t quiet(
+	const struct ata_channel *ch, uint64_t reg, enum ata_phase phase, unsigned size, uint32_t n)
+{
+	const struct ata_unit *u = ch->unit[ch->selected];
+	uint32_t k;
+
+	if (reg != ATA_REG_DATA || !channel_on(ch) || !u || u->phase != phase ||
+		!(u->status & ATA_DRQ) || u->end <= u->pos)
+		return 0;
+	k = (u->end - u->pos - 1) / size;
+	return k < n ? k : n;
 }
 
 /* The same handlers for both channels, which the device structure does not tell apart: the ops
@@ -357,15 +382,25 @@ static void data_write_n(
 		put_le32(b, (uint32_t)val);                                                       \
 		data_write_n(&((struct piix3_ide *)dev)->ch[index], addr, size, 1, b);            \
 	}                                                                                         \
-	static void name##_data_read_n(                                                           \
+	static uint32_t name##_data_read_n(                                                       \
 		struct device *dev, uint64_t addr, unsigned size, uint32_t n, uint8_t *buf)       \
 	{                                                                                         \
-		data_read_n(&((struct piix3_ide *)dev)->ch[index], addr, size, n, buf);           \
+		struct ata_channel *ch = &((struct piix3_ide *)dev)->ch[index];                   \
+                                                                                                  \
+		n = quiet(ch, addr, ATA_PIO_IN, size, n);                                         \
+		if (n)                                                                            \
+			data_read_n(ch, addr, size, n, buf);                                      \
+		return n;                                                                         \
 	}                                                                                         \
-	static void name##_data_write_n(                                                          \
+	static uint32_t name##_data_write_n(                                                      \
 		struct device *dev, uint64_t addr, unsigned size, uint32_t n, const uint8_t *buf) \
 	{                                                                                         \
-		data_write_n(&((struct piix3_ide *)dev)->ch[index], addr, size, n, buf);          \
+		struct ata_channel *ch = &((struct piix3_ide *)dev)->ch[index];                   \
+                                                                                                  \
+		n = quiet(ch, addr, ATA_PIO_OUT, size, n);                                        \
+		if (n)                                                                            \
+			data_write_n(ch, addr, size, n, buf);                                     \
+		return n;                                                                         \
 	}                                                                                         \
 	static uint64_t name##_control_read(struct device *dev, uint64_t addr, unsigned size)     \
 	{                                                                                         \
@@ -377,12 +412,12 @@ static void data_write_n(
 		control_write(&((struct piix3_ide *)dev)->ch[index], (uint8_t)val);               \
 	}                                                                                         \
 	static const struct io_ops name##_reg_ops = { name##_reg_read, name##_reg_write,          \
-		.max_size = 1 };                                                                  \
+		.quick = true, .max_size = 1 };                                                   \
 	static const struct io_ops name##_data_ops = { name##_data_read, name##_data_write,       \
 		.read_n = name##_data_read_n, .write_n = name##_data_write_n, .max_size = 4,      \
 		.min_size = 2 };                                                                  \
 	static const struct io_ops name##_control_ops = { name##_control_read,                    \
-		name##_control_write, .max_size = 1 }
+		name##_control_write, .quick = true, .max_size = 1 }
 
 CHANNEL_PORTS(primary, 0);
 CHANNEL_PORTS(secondary, 1);
@@ -395,6 +430,44 @@ static const struct {
 	{ 0x1f0, 0x3f6, &primary_reg_ops, &primary_data_ops, &primary_control_ops, "irq14" },
 	{ 0x170, 0x376, &secondary_reg_ops, &secondary_data_ops, &secondary_control_ops, "irq15" },
 };
+
+/*
+ * A driver writes a dozen registers for each command, and looks at as many. Of these nothing shows
+ * until the command, and where nothing is pending the status has no side effect.
+ */
+static void channel_ports(struct ata_channel *ch, uint32_t bm)
+{
+	const struct ata_unit *u = ch->unit[ch->selected];
+
+	if (channel_on(ch)) {
+		port_defer(ch->controller, ports[ch->n].base + ATA_REG_ERROR, ATA_REG_DEVICE, 1, 0);
+		port_show(ch->controller, ports[ch->n].control, reg_read(ch, ATA_REG_STATUS, true));
+		if (!u || !u->intrq)
+			port_show(ch->controller, ports[ch->n].base + ATA_REG_STATUS,
+				reg_read(ch, ATA_REG_STATUS, true));
+	}
+	if (!bm)
+		return;
+	bm += 8u * ch->n;
+	port_defer(ch->controller, bm, 1, 1, BM_START);
+	port_defer(ch->controller, bm + 2, 1, 1, 0);
+	port_defer(ch->controller, bm + 4, 1, 4, 0);
+	port_show(ch->controller, bm, ch->bm_command);
+	port_show(ch->controller, bm + 2, ch->bm_status);
+}
+
+static void ide_ports(struct device *dev)
+{
+	struct piix3_ide *s = (struct piix3_ide *)dev;
+
+	for (unsigned i = 0; i < ATA_CHANNELS; i++)
+		channel_ports(&s->ch[i], pci_bar_at(&s->fn, BM_BAR));
+}
+
+static void ide_config_written(struct device *dev, unsigned off, unsigned len)
+{
+	machine_ports_changed(dev);
+}
 
 /* ---- units ---- */
 
@@ -472,6 +545,7 @@ static void ide_reset(struct device *dev)
 		ch->bm_table = ch->bm_next = ch->bm_addr = ch->bm_left = 0;
 		line_set(&ch->irq, 0);
 	}
+	machine_ports_changed(dev);
 }
 
 static void ide_loaded(struct device *dev)
@@ -484,6 +558,7 @@ static void ide_loaded(struct device *dev)
 			s->ch[i].bm_left = 0x10000;
 	}
 	pci_bars_update(&s->fn);
+	machine_ports_changed(dev);
 }
 
 static int ide_realize(struct device *dev, struct error *err)
@@ -493,6 +568,7 @@ static int ide_realize(struct device *dev, struct error *err)
 
 	if (r == 0)
 		r = pci_bar_register(&s->fn, BM_BAR, BM_LEN, true, &bm_ops, err);
+	s->fn.config_written = ide_config_written;
 	s->fn.wmask[PCI_COMMAND] |= PCI_COMMAND_IO | PCI_COMMAND_MASTER;
 	s->fn.wmask[0x0d] = 0xf0; /* latency timer */
 	memset(s->fn.wmask + IDETIM, 0xff, 5);
@@ -533,4 +609,5 @@ const struct device_class piix3_ide_class = {
 	.realize = ide_realize,
 	.reset = ide_reset,
 	.loaded = ide_loaded,
+	.ports = ide_ports,
 };

@@ -474,6 +474,9 @@ static void say_who_is_missing(struct hub *hub)
 			[PROCESS_SETUP] = "has not said Ready" };
 		const struct process *p = &hub->proc[i];
 
+		/* Nobody else is started before the images are open. */
+		if (hub->opt.n_drives && !hub->disks.opened && i != PROC_BLKPROXY)
+			continue;
 		if (p->wanted && p->state != PROCESS_READY)
 			log_warn("still waiting: process %s (pid %d) %s", p->role->name,
 				(int)p->pid, what[p->state]);

@@ -95,15 +95,18 @@ _Static_assert(sizeof(struct blkseq_msg) <= RING_SLOT_SIZE, "a slot");
  * outlives a blkproxy, who is the only one to write it.
  *
  * A row is a request that has been taken out of the ring and not yet been answered to both. It is
- * written before the request's slot is freed, and cleared after BLKSEQ_DONE. In between, the slot's
- * answer and BLKSEQ_DONE each make the buffer the machine's again (a replay does not wait for the
- * second), so that whoever does the request again then destroys what is another's. Therefore a row
- * also says that the I/O is done, and at which places of the rings its two answers are: what lies
- * before a ring's head is out.
+ * written before the request's slot is freed, and cleared after BLKSEQ_DONE. In between it says
+ *
+ *	that the I/O is done, before the drive's next request is begun: a read that is done again
+ *	behind a later write would find what it must not
+ *	at which places of the rings its two answers are, before the first of them is given: the
+ *	buffer is the machine's again by then (a replay does not wait for the second), and whoever
+ *	did the request again would destroy what is another's. What lies before a ring's head is
+ *	out.
  *
  * The list of BLKSEQ_FAIL is kept here, too: replaylog tells it once.
  */
-enum blk_flight_state { BLK_FLIGHT_TODO, BLK_FLIGHT_DONE };
+enum blk_flight_state { BLK_FLIGHT_TODO, BLK_FLIGHT_DONE, BLK_FLIGHT_ANSWERING };
 
 /* What a drive has done so far, in all lives of blkproxy; by enum blk_op. For people. */
 struct blk_stats {
@@ -118,9 +121,10 @@ struct blk_flight {
 		_Atomic uint64_t id; /* 0: the row is free; written last */
 		struct blk_req rq;
 		_Atomic uint32_t state; /* enum blk_flight_state */
-		/* BLK_FLIGHT_DONE: the answer, and the places (ring indices) it goes to */
+		/* BLK_FLIGHT_DONE: what came of it */
 		uint32_t error;
 		uint64_t done;
+		/* BLK_FLIGHT_ANSWERING: ring indices of the answers */
 		uint32_t rep_at, seq_at;
 	} row[BLK_BUFS];
 	struct blk_stats stats[BLK_DRIVES_MAX];

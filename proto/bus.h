@@ -31,6 +31,7 @@
 	X(BUS_INTACK)	    /* 8259 interrupt acknowledge cycle; reply data: the vector */         \
 	X(BUS_EOI)	    /* local APIC EOI of a level-triggered vector (data) */                \
 	X(BUS_TRIPLE_FAULT) /* shutdown cycle on the bus */                                        \
+	X(BUS_FLUSH)	    /* nothing but the deferred writes that each request may carry */      \
 	X(BUS_DIGEST)	    /* answer to BUS_F_DIGEST: cpu_state_page.blob is filled in */
 
 enum bus_request {
@@ -41,7 +42,7 @@ enum bus_request {
 };
 
 struct bus_req {
-	struct slot_hdr hdr; /* type: enum bus_request; data: OUTS elements */
+	struct slot_hdr hdr; /* type: enum bus_request; data: deferred writes, OUTS elements */
 	uint64_t icount;     /* instructions retired so far (the current one has not) */
 	uint64_t addr;
 	uint64_t data;
@@ -49,10 +50,19 @@ struct bus_req {
 				 always valid */
 	uint32_t count;
 	uint8_t size;
-	uint8_t flags; /* BUS_RF_* */
-	uint8_t pad_[2];
+	uint8_t flags;	    /* BUS_RF_* */
+	uint8_t n_deferred; /* struct bus_deferred before the request's own data */
+	uint8_t pad_;
 };
 _Static_assert(sizeof(struct bus_req) <= RING_SLOT_SIZE, "a slot");
+
+/* A write to a port that memmap_page.defer lists: done before the request that brings it. */
+struct bus_deferred {
+	uint16_t port;
+	uint8_t size, pad_;
+	uint32_t val;
+};
+#define BUS_DEFERRED_MAX 32
 
 /* bus_req.flags: always valid, heeded in what the guest itself asks (not in CHECKPOINT and DIGEST)
  */

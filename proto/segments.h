@@ -124,6 +124,8 @@ struct memmap_entry {
 #define MEMMAP_MAX_ENTRIES 64
 #define DMA_LIST_MAX	   1022
 #define POSTED_MAX	   16
+#define DEFER_MAX	   16
+#define SHOWN_MAX	   16
 
 struct memmap_page {
 	/* Read when a reply carries BUS_F_MAP. */
@@ -139,6 +141,22 @@ struct memmap_page {
 	 * read with the map. The vCPU does not send such a write. */
 	uint32_t n_posted;
 	uint16_t posted_port[POSTED_MAX];
+	/*
+	 * Both lists are valid until the next request is sent. Writes of size bytes to ports
+	 * [port, port + len), without any bit of mask, may come along with the next request.
+	 */
+	uint32_t n_defer;
+	struct port_defer {
+		uint16_t port, len;
+		uint8_t size, pad_[3];
+		uint32_t mask;
+	} defer[DEFER_MAX];
+	/* What a byte's read gives, as long as no write has been deferred. */
+	uint32_t n_shown;
+	struct port_shown {
+		uint16_t port;
+		uint8_t value, pad_;
+	} shown[SHOWN_MAX];
 };
 
 /*

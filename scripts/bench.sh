@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Benchmarks: everything is measured in this one run, beside what it is compared with.
 #
-#   scripts/bench.sh [PART...] [options]      PART: ring interp boot table; default: all
+#   scripts/bench.sh [PART...] [options]      PART: ring interp boot table disk; default: all
 #
-# Options are those of the table, or of boot where that alone is asked for:
+# Options are those of the table, or of boot or disk where that alone is asked for:
 #   --quick          a tenth of the work, fewer columns: some minutes in all
 #   --runs N         medians of N (table: 1, boot: 3)
 #   --rows A,B --configs A,B --scale F --apart --cpu --json FILE --list      see tests/bench/table.py --help
@@ -19,14 +19,16 @@ export DEJAVM_GUEST="${DEJAVM_GUEST:-$DEJAVM_BUILD/guest}"
 parts=
 while [ $# -gt 0 ]; do
     case $1 in
-    ring|interp|boot|table) parts="$parts $1"; shift ;;
+    ring|interp|boot|table|disk) parts="$parts $1"; shift ;;
     -h|--help) sed -n '3,13s/^# \{0,1\}//p' "$0"; exit 0 ;;
     -*) break ;;
-    *) echo "bench.sh: no part $1; there are: ring interp boot table" >&2; exit 2 ;;
+    *) echo "bench.sh: no part $1; there are: ring interp boot table disk" >&2; exit 2 ;;
     esac
 done
-parts="${parts:- ring interp boot table} "
+parts="${parts:- ring interp boot table disk} "
 wanted() { case $parts in *" $1 "*) true ;; *) false ;; esac; }
+# shellcheck disable=SC2086
+alone() { set -- $parts; [ $# = 1 ]; }
 
 "$here/deps.sh" bench
 built=$("$here/build.sh" "$DEJAVM_BUILD" 2>&1) || { echo "$built" | tail -n 30 >&2; echo "bench.sh: the build failed" >&2; exit 1; }
@@ -42,11 +44,18 @@ if wanted interp; then
 fi
 if wanted boot; then
     echo "== Debian i386 kernel to a shell, then poweroff"
-    if wanted table; then
-        python3 "$root/tests/bench/boot.py"
-    else
+    if alone; then
         exec python3 "$root/tests/bench/boot.py" "$@"
     fi
+    python3 "$root/tests/bench/boot.py"
+fi
+if wanted disk; then
+    echo "== disks: reads and writes in the guest, a boot from disk"
+    "$here/fetch-disk.sh" "$DEJAVM_GUEST" disk
+    if alone; then
+        exec python3 "$root/tests/bench/disk.py" "$@"
+    fi
+    python3 "$root/tests/bench/disk.py"
 fi
 if wanted table; then
     echo "== work inside Debian's i386 Linux"

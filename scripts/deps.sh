@@ -16,7 +16,7 @@ tests="clang clang-format libclang-rt-14-dev gcc-multilib libquadmath0 spin mand
     libdevmapper1.02.1 liblzma5"
 
 # For the benchmark table's programs: the guest's are built here, and run natively beside it.
-bench="gcc-multilib binutils gzip bzip2 xz-utils openssl lua5.4"
+bench="gcc-multilib binutils gzip bzip2 xz-utils openssl lua5.4 qemu-utils e2fsprogs libdevmapper1.02.1 liblzma5"
 
 # For the judges: their 32-bit programs are built here, and grub-mkimage runs out of its package.
 judges="gcc-multilib libdevmapper1.02.1 liblzma5"

@@ -143,12 +143,10 @@ void call_flags(struct back *k, uint32_t id)
 }
 
 /* Puts the operand at loc, of the recipe's size, into H_TMP. Flags may be lost. */
-static void loc_load(struct back *k, unsigned loc)
+static void loc_load(struct xasm *a, const struct recipe *r, unsigned loc)
 {
-	struct xasm *a = &k->a;
-
 	if (loc == RCP_IMM) {
-		x_mov_r_i(a, H_TMP, k->rcp.imm);
+		x_mov_r_i(a, H_TMP, r->imm);
 	} else if (slot_bit(loc)) {
 		bool hi = loc >= RCP_SLOT_HI(0);
 
@@ -168,17 +166,14 @@ static bool loc_is_simple(unsigned loc)
 	return loc == RCP_IMM || (loc <= IR_EDI) || (slot_bit(loc) && loc < RCP_SLOT_HI(0));
 }
 
-static void alu_tmp_loc(struct back *k, enum x_alu op, unsigned loc)
+static void alu_tmp_loc(struct xasm *a, const struct recipe *r, enum x_alu op, unsigned loc)
 {
-	struct xasm *a = &k->a;
-	unsigned size = k->rcp.size;
-
 	if (loc == RCP_IMM)
-		x_alu_rm_i(a, size, op, x_r(H_TMP), k->rcp.imm);
+		x_alu_rm_i(a, r->size, op, x_r(H_TMP), r->imm);
 	else if (slot_bit(loc))
-		x_alu_r_rm(a, size, op, H_TMP, slot_mem(loc - RCP_SLOT(0)));
+		x_alu_r_rm(a, r->size, op, H_TMP, slot_mem(loc - RCP_SLOT(0)));
 	else
-		x_alu_rm_r(a, size, op, x_r(H_TMP), back_reg(loc));
+		x_alu_rm_r(a, r->size, op, x_r(H_TMP), back_reg(loc));
 }
 
 /* CF from its cell. All other flags are lost. */
@@ -189,48 +184,41 @@ static void carry_from_cell(struct xasm *a)
 }
 
 /* Makes flags from the recipe; returns which are right now, 0 if it cannot. */
-static unsigned remake(struct back *k, unsigned mask)
+static unsigned remake(struct xasm *a, const struct recipe *r)
 {
-	const struct recipe *r = &k->rcp;
-	struct xasm *a = &k->a;
-
-	if (mask == IRF_C && k->cell_valid) {
-		carry_from_cell(a);
-		return IRF_C;
-	}
 	if (r->over || (r->b != RCP_NO && !loc_is_simple(r->b)))
 		return 0;
 	switch (r->op) {
 	case RCP_CMP:
-		loc_load(k, r->a);
-		alu_tmp_loc(k, X_CMP, r->b);
+		loc_load(a, r, r->a);
+		alu_tmp_loc(a, r, X_CMP, r->b);
 		return IRF_ALL;
 	case RCP_ADD:
-		loc_load(k, r->a);
-		alu_tmp_loc(k, X_SUB, r->b);
-		alu_tmp_loc(k, X_ADD, r->b);
+		loc_load(a, r, r->a);
+		alu_tmp_loc(a, r, X_SUB, r->b);
+		alu_tmp_loc(a, r, X_ADD, r->b);
 		return IRF_ALL;
 	case RCP_SUB:
-		loc_load(k, r->a);
-		alu_tmp_loc(k, X_ADD, r->b);
-		alu_tmp_loc(k, X_SUB, r->b);
+		loc_load(a, r, r->a);
+		alu_tmp_loc(a, r, X_ADD, r->b);
+		alu_tmp_loc(a, r, X_SUB, r->b);
 		return IRF_ALL;
 	case RCP_LOGIC:
-		loc_load(k, r->a);
+		loc_load(a, r, r->a);
 		x_test_rm_r(a, r->size, x_r(H_TMP), H_TMP);
 		return IRF_ALL & ~IRF_A;
 	case RCP_TEST:
-		loc_load(k, r->a);
-		alu_tmp_loc(k, X_AND, r->b);
+		loc_load(a, r, r->a);
+		alu_tmp_loc(a, r, X_AND, r->b);
 		return IRF_ALL & ~IRF_A;
 	case RCP_NEG:
-		loc_load(k, r->a);
+		loc_load(a, r, r->a);
 		x_rm(a, r->size, r->size == 1 ? 0xf6 : 0xf7, 3, x_r(H_TMP));
 		x_rm(a, r->size, r->size == 1 ? 0xf6 : 0xf7, 3, x_r(H_TMP));
 		return IRF_ALL;
 	case RCP_INC:
 	case RCP_DEC:
-		loc_load(k, r->a);
+		loc_load(a, r, r->a);
 		carry_from_cell(a);
 		x_rm(a, r->size, r->size == 1 ? 0xfe : 0xff, r->op == RCP_INC, x_r(H_TMP));
 		x_rm(a, r->size, r->size == 1 ? 0xfe : 0xff, r->op == RCP_DEC, x_r(H_TMP));
@@ -239,32 +227,63 @@ static unsigned remake(struct back *k, unsigned mask)
 	}
 }
 
-/* cpu->cc = the host's flags, which are all ours but for AF, which is 0 if `logic`. */
-static void store_cc(struct xasm *a, bool logic)
+/* cpu->cc = the host's flags, which are all ours but for AF, which is 0, if they are of r. */
+static void store_cc(struct xasm *a, const struct recipe *r)
 {
 	x_mov_r_rm(a, 4, H_TMP, x_r(X_RAX));
 	x_u8(a, 0x9f);				      /* LAHF */
 	x_rm(a, 1, X_0F | 0x90 | X_O, 0, x_r(X_RAX)); /* OF */
-	if (logic)
+	if (r->op == RCP_LOGIC || r->op == RCP_TEST)
 		x_alu_rm_i(a, 4, X_AND, x_r(X_RAX), ~(uint32_t)CC_AF);
 	x_mov_rm_r(a, 2, CPU_MEM(cc), X_RAX);
 	x_mov_r_rm(a, 4, X_RAX, x_r(H_TMP));
 }
 
+/* Flags that store_cc() wants. */
+static unsigned cc_mask(const struct recipe *r)
+{
+	return r->op == RCP_LOGIC || r->op == RCP_TEST ? IRF_ALL & ~IRF_A : IRF_ALL;
+}
+
+bool rcp_to_cc(struct xasm *a, const struct recipe *r)
+{
+	if (cc_mask(r) & ~remake(a, r))
+		return false;
+	store_cc(a, r);
+	return true;
+}
+
+bool rcp_carry_to_cell(struct xasm *a, const struct recipe *r)
+{
+	if (!(remake(a, r) & IRF_C))
+		return false;
+	x_rm(a, 1, X_0F | 0x90 | X_B, 0, CPU_MEM(fl_c));
+	return true;
+}
+
+/* Who led here has put them into cpu->cc, mostly. */
+static void entry_to_cc(struct back *k)
+{
+	struct xasm *a = &k->a;
+	struct cold *c;
+
+	k->entry_used = true;
+	x_alu_rm_i(a, 4, X_CMP, CPU_MEM(fl_desc), 0);
+	c = cold_add(k, COLD_FLAGS, x_jcc(a, X_NE));
+	if (c)
+		c->back = a->p;
+}
+
 void flags_to_cc(struct back *k)
 {
-	bool logic = k->rcp.op == RCP_LOGIC || k->rcp.op == RCP_TEST;
-	unsigned mask = logic ? IRF_ALL & ~IRF_A : IRF_ALL;
-
 	/* What is computed now has to be right even if only parts are wanted. */
-	if (k->rcp.op == RCP_CC) {
-		k->host_valid = 0;
-	} else if (!(mask & ~k->host_valid) || !(mask & ~remake(k, mask))) {
-		store_cc(&k->a, logic);
-	} else {
-		call_flags(k, rcp_store(k));
-		if (k->rcp.op == RCP_ENTRY)
-			k->entry_used = true;
+	if (k->rcp.op == RCP_ENTRY) {
+		entry_to_cc(k);
+	} else if (k->rcp.op != RCP_CC) {
+		if (!k->rcp.over && !(cc_mask(&k->rcp) & ~k->host_valid))
+			store_cc(&k->a, &k->rcp);
+		else if (!rcp_to_cc(&k->a, &k->rcp))
+			call_flags(k, rcp_store(k));
 	}
 	rcp_set(k, RCP_CC, 0, RCP_NO, RCP_NO, RCP_NO, 0, 0);
 }
@@ -275,7 +294,12 @@ void flags_to_host(struct back *k, unsigned mask)
 
 	if (!(mask & ~k->host_valid))
 		return;
-	made = remake(k, mask);
+	if (mask == IRF_C && k->cell_valid) {
+		carry_from_cell(&k->a);
+		k->host_valid = IRF_C;
+		return;
+	}
+	made = remake(&k->a, &k->rcp);
 	if (mask & ~made) {
 		flags_to_cc(k);
 		load_cc(&k->a);
@@ -293,7 +317,7 @@ void carry_to_cell(struct back *k)
 		return;
 	if (k->rcp.op == RCP_ENTRY && !(k->host_valid & IRF_C)) {
 		/* Whoever led here may have it there already. */
-		k->entry_used = true;
+		k->entry_used = k->entry_carry = true;
 		x_rm(a, 1, 0xf6, 0, CPU_MEM(fl_desc));
 		x_u8(a, 1);
 		c = cold_add(k, COLD_CARRY, x_jcc(a, X_E));

@@ -11,8 +11,6 @@
 #include "fpu.h"
 #include "decode.h"
 
-#define FPU_MEM(member) x_m(H_CPU, (int32_t)(CPU_FPU_OFFSET + offsetof(struct fpu, member)))
-
 struct xrm fpu_cell(unsigned cell)
 {
 	return x_m(H_CPU, CPU_OFF(fpu_ea) + 4 * (int32_t)cell);

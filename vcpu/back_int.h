@@ -20,6 +20,8 @@
 
 #define CPU_OFF(member) ((int32_t)offsetof(struct cpu, member))
 #define CPU_MEM(member) x_m(H_CPU, CPU_OFF(member))
+/* For those that include fpu.h */
+#define FPU_MEM(member) x_m(H_CPU, (int32_t)(CPU_FPU_OFFSET + offsetof(struct fpu, member)))
 
 /* Offset of the write entries in a pair of fast tables (mem.h). */
 #define TLB_WRITE_OFF ((int32_t)(TLB_STRIDE * 8))
@@ -33,7 +35,9 @@ struct back_tramp {
 	uint32_t insn_jump; /* jump: the same */
 	uint32_t indirect;  /* jump: the same; target in r8d */
 	uint32_t flags;	    /* call: recipe's offset in r9d; then cpu->cc is valid */
+	uint32_t xmm;	    /* call: the host's XMM registers become the guest's */
 	uint32_t trans;	    /* call: fpu_trans(r9d); its value in r9d */
+	uint32_t mmx;	    /* call: the x87 state goes to the host; r9d: has it? */
 	uint32_t end;
 };
 
@@ -58,13 +62,16 @@ struct cold {
 		COLD_STEP,
 		COLD_SHIFT,
 		COLD_CARRY,
+		COLD_FLAGS,
 		COLD_INDIRECT,
 		COLD_FPU,
+		COLD_XMM,
 		COLD_FAULT
 	} kind;
 	struct fpu_note note; /* as it was there */
 	bool fpu_mem, cell;   /* COLD_FPU */
 	bool makes_flags;     /* COLD_FPU: of the host, too */
+	bool is_mmx;	      /* COLD_XMM */
 	unsigned fault;	      /* COLD_FAULT: index */
 	bool is_cc;	      /* COLD_SHIFT: cpu->cc has them already */
 };
@@ -91,12 +98,13 @@ struct back {
 	uint32_t rcp_id; /* 0: not stored yet (or RCP_ENTRY) */
 	uint8_t host_valid;
 	bool cell_valid;
-	uint32_t cc_id;	 /* a stored RCP_CC */
-	bool entry_used; /* RCP_ENTRY was asked for */
+	uint32_t cc_id;	  /* a stored RCP_CC */
+	bool entry_used;  /* RCP_ENTRY was asked for */
+	bool entry_carry; /* its CF was, in the cell */
 
 	struct fpu_note note;
 	struct cold *gate; /* of the x87 or SSE instruction in work */
-	bool sse_gated;
+	bool sse_gated, fp_gated; /* XMM registers, MXCSR are the guest's */
 	bool fpu_gated; /* C1 is most likely where it belongs */
 	bool drops_c1;	/* what is in work says so */
 
@@ -104,7 +112,7 @@ struct back {
 	struct {
 		uint8_t *jump;
 		uint8_t insn;
-		bool sse_gated; /* as it was there */
+		bool sse_gated, fp_gated; /* as they were there */
 	} join[IR_MAX_INSNS];
 	unsigned n_joins;
 	unsigned skip; /* ops that are done already */
@@ -164,6 +172,11 @@ void rcp_clobber(struct back *k, unsigned r);
 unsigned slot_alloc(const struct back *k, unsigned also);
 /* The cells that it uses. */
 unsigned rcp_slots(const struct back *k);
+/* Code for cpu->cc = r's flags, in terms of the guest's registers; false: there is none, it has to
+ * be a call. */
+bool rcp_to_cc(struct xasm *a, const struct recipe *r);
+/* The same for cpu->fl_c = r's CF. */
+bool rcp_carry_to_cell(struct xasm *a, const struct recipe *r);
 /* The flags of `mask` are in the host's flags afterwards. */
 void flags_to_host(struct back *k, unsigned mask);
 /* cpu->cc has all flags afterwards, and the recipe is RCP_CC. The host's flags are lost. */
@@ -195,7 +208,7 @@ void emit_cmov(struct back *k);
 void emit_getfl(struct back *k);
 void emit_efl(struct back *k);
 void emit_getseg(struct back *k);
-void emit_up(struct back *k);
+void emit_dir(struct back *k);
 void emit_rdtsc(struct back *k);
 void emit_calli(struct back *k);
 void emit_callj(struct back *k);
@@ -210,6 +223,7 @@ void emit_fpu_gate(struct back *k);
 /* back_sse.c */
 void emit_sse_gate(struct back *k);
 void emit_sse(struct back *k);
+void cold_xmm(struct back *k, struct cold *c);
 void emit_fpu(struct back *k);
 void cold_fpu(struct back *k, const struct cold *c);
 struct xrm fpu_cell(unsigned cell);

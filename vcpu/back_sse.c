@@ -1,46 +1,100 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The x86-64 back end's SSE. The guest's XMM registers are in struct cpu; an instruction loads what
- * it reads into xmm0 and xmm1, is the guest's own but for its operands, and stores what it writes.
+ * The x86-64 back end's SSE: the guest's instruction is the host's, on the same registers. They are
+ * the guest's from the first SSE instruction of a run of translated code on; a block's first one
+ * asks whether it has been (back_tramp.c saves and restores them where C is called).
  */
 #include "back_int.h"
+#include "fpu.h"
 #include "sse.h"
 
-enum { X_XMM0, X_XMM1 };
-
-static struct xrm xmm_mem(unsigned n)
+/* Of XMM or MMX registers the host's have the guest's numbers. */
+static unsigned reg_of(unsigned o, unsigned reg)
 {
-	return x_m(H_CPU, CPU_OFF(xmm) + 16 * (int32_t)n);
+	return (o & S_KIND) == S_G ? back_reg(reg) : reg;
 }
 
-static bool is_xmm(unsigned o)
+/* What the block's first one asks: are the host's registers the guest's? */
+static void ask_live(struct back *k, struct cold *c)
 {
-	return (o & S_KIND) == S_X;
+	x_alu_rm_i(&k->a, 1, X_CMP, CPU_MEM(xmm_live), 1);
+	c->jump = x_jcc(&k->a, X_NE);
+	c->back = k->a.p;
 }
 
-static void movaps_load(struct xasm *a, unsigned x, unsigned guest)
+/* The same for MMX: the guest's registers are the host's while the x87 state is there. */
+static void ask_mmx(struct back *k, struct cold *c)
 {
-	x_rm(a, 4, X_0F | 0x28, x, xmm_mem(guest));
+	c->is_mmx = true;
+	x_alu_rm_i(&k->a, 1, X_CMP, FPU_MEM(live), FPU_LIVE);
+	c->jump = x_jcc(&k->a, X_NE);
+	c->back = k->a.p;
+	k->fpu_gated = true;
 }
 
-static void movaps_store(struct xasm *a, unsigned x, unsigned guest)
+static void cold_mmx(struct back *k, struct cold *c)
 {
-	x_rm(a, 4, X_0F | 0x29, x, xmm_mem(guest));
+	struct cold *gate = c + 1;
+	struct xasm *a = &k->a;
+	uint8_t *at;
+
+	x_here(a, c->jump);
+	at = x_call(a);
+	x_to(a, at, k->mem->rw + back_tramp(k->cpu)->mmx);
+	x_test_rm_r(a, 4, x_r(H_TMP), H_TMP);
+	gate->jump = x_jcc(a, X_E);
+	at = x_jmp(a);
+	x_to(a, at, c->back);
 }
 
 /*
- * CR0.TS and EM, and CR4.OSFXSR, do not change within a block; what the model has, never. Floating
- * point: the host's MXCSR has to be the guest's.
+ * XMM registers become so if CR0 and CR4 let them be used; else the handler raises what is due.
+ * Neither changes within translated code.
  */
+void cold_xmm(struct back *k, struct cold *c)
+{
+	struct cold *gate = c + 1;
+	struct xasm *a = &k->a;
+	uint8_t *at;
+
+	if (c->is_mmx) {
+		cold_mmx(k, c);
+		return;
+	}
+	x_here(a, c->jump);
+	x_test_rm_i(a, 4, CPU_MEM(cr0), CR0_EM | CR0_TS);
+	gate->jump = x_jcc(a, X_NE);
+	x_test_rm_i(a, 4, CPU_MEM(cr4), CR4_OSFXSR);
+	gate->jump2 = x_jcc(a, X_E);
+	at = x_call(a);
+	x_to(a, at, k->mem->rw + back_tramp(k->cpu)->xmm);
+	at = x_jmp(a);
+	x_to(a, at, c->back);
+}
+
+static bool is_mmx(const struct sse_desc *d, const struct insn *in)
+{
+	return (d->reg & S_KIND) == S_M || ((d->rm & S_KIND) == S_M && !in->mem);
+}
+
+/* Floating point: the host's MXCSR has to be the guest's. If it is not afterwards, either, the
+ * handler's call does not come back (tcg_insn()). */
 void emit_sse_gate(struct back *k)
 {
-	const struct sse_desc *d = sse_desc(&k->ir->insn[k->op->insn]);
+	const struct insn *in = &k->ir->insn[k->op->insn];
+	const struct sse_desc *d = sse_desc(in);
+	bool has = k->cpu->isa & d->isa, mmx = is_mmx(d, in);
+	struct cold *live = NULL, *c;
 	struct xasm *a = &k->a;
-	struct cold *c;
 	uint32_t id;
 
 	gate_clobber(k);
 	id = exit_id(k);
+	if (has && (mmx || !k->sse_gated)) {
+		live = cold_add(k, COLD_XMM, NULL);
+		if (!live)
+			return;
+	}
 	c = cold_add(k, COLD_FPU, NULL);
 	k->gate = c;
 	if (!c)
@@ -48,19 +102,21 @@ void emit_sse_gate(struct back *k)
 	c->id = id;
 	c->makes_flags = d->flags & S_FL;
 	k->host_valid = 0;
-	if (!(k->cpu->isa & d->isa)) {
+	if (!has) {
 		c->jump = x_jmp(a);
 		return;
 	}
-	if (!k->sse_gated) {
-		x_test_rm_i(a, 4, CPU_MEM(cr0), CR0_EM | CR0_TS);
-		c->jump = x_jcc(a, X_NE);
-		x_test_rm_i(a, 4, CPU_MEM(cr4), CR4_OSFXSR);
-		c->jump2 = x_jcc(a, X_E);
+	if (mmx) {
+		ask_mmx(k, live);
+		return;
 	}
-	if (d->flags & S_FP) {
+	if (live)
+		ask_live(k, live);
+	if ((d->flags & S_FP) && !k->fp_gated && k->exit) {
 		x_alu_rm_i(a, 1, X_CMP, CPU_MEM(mxcsr_live), 1);
 		c->jump3 = x_jcc(a, X_NE);
+		k->exit->fp = true;
+		k->fp_gated = true;
 	}
 	k->sse_gated = true;
 }
@@ -70,7 +126,14 @@ static unsigned opcode_of(const struct sse_desc *d)
 	static const unsigned map[] = { X_0F, X_0F38, X_0F3A };
 	static const unsigned prefix[] = { 0, X_P66, X_PF3, X_PF2 };
 
-	return prefix[d->prefix] | map[d->map] | d->op;
+	unsigned op = d->op;
+
+	/* MOVNTPS, MOVNTPD; MOVNTDQ, MOVNTQ: devices must not see later stores before them. */
+	if (d->map == SSE_MAP_0F && op == 0x2b)
+		op = 0x29;
+	else if (d->map == SSE_MAP_0F && op == 0xe7)
+		op = 0x7f;
+	return prefix[d->prefix] | map[d->map] | op;
 }
 
 void emit_sse(struct back *k)
@@ -78,33 +141,17 @@ void emit_sse(struct back *k)
 	const struct insn *in = &k->ir->insn[k->op->insn];
 	const struct sse_desc *d = sse_desc(in);
 	struct xasm *a = &k->a;
-	unsigned reg = X_XMM0;
+	unsigned reg;
 	struct xrm rm;
 
-	if (d->ext >= 0)
-		reg = (unsigned)d->ext;
-	else if (!is_xmm(d->reg))
-		reg = back_reg(in->reg);
-	else if (d->reg & S_R)
-		movaps_load(a, X_XMM0, in->reg);
-	if (in->mem) {
+	reg = d->ext >= 0 ? (unsigned)d->ext : reg_of(d->reg, in->reg);
+	if (in->mem)
 		rm = operand(k, IR_MEM);
-	} else if (!is_xmm(d->rm)) {
-		rm = x_r(back_reg(in->rm));
-	} else {
-		/* What is written in part only keeps the rest: all of it is read. */
-		movaps_load(a, X_XMM1, in->rm);
-		rm = x_r(X_XMM1);
-	}
-	if (is_xmm(d->reg) && d->ext < 0 && (d->reg & S_W) && !(d->reg & S_R))
-		movaps_load(a, X_XMM0, in->reg);
+	else
+		rm = x_r(reg_of(d->rm, in->rm));
 	x_rm(a, 4, opcode_of(d), reg, rm);
 	if (d->imask)
 		x_u8(a, in->imm & d->imask);
-	if (is_xmm(d->reg) && d->ext < 0 && (d->reg & S_W))
-		movaps_store(a, X_XMM0, in->reg);
-	if (!in->mem && is_xmm(d->rm) && (d->rm & S_W))
-		movaps_store(a, X_XMM1, in->rm);
 	if (k->gate)
 		k->gate->back = a->p;
 	if (d->flags & S_FL)

@@ -45,6 +45,7 @@ static void call_handler(struct back *k, unsigned flags, unsigned regs)
 	at = x_call(a);
 	x_to(a, at, k->mem->rw + back_tramp(k->cpu)->insn);
 	k->host_valid = 0;
+	k->fp_gated = false;
 	if (x->sync) /* CR0 and CR4 may be others */
 		k->sse_gated = false;
 	if (flags != IR_CALL_QUIET)
@@ -122,16 +123,17 @@ void emit_getseg(struct back *k)
 		x_mov_r_rm(&k->a, 2, back_reg(op->dst), sel);
 }
 
-void emit_up(struct back *k)
+void emit_dir(struct back *k)
 {
-	uint32_t id = exit_id(k);
+	const struct ir_op *op = k->op;
+	unsigned dst = back_reg(op->dst);
 	struct xasm *a = &k->a;
-	struct cold *c;
 
-	x_test_rm_i(a, 1, x_m(H_CPU, CPU_OFF(eflags) + 1), FL_DF >> 8);
-	c = cold_add(k, COLD_STEP, x_jcc(a, X_NE));
-	if (c)
-		c->id = id;
+	x_mov_r_rm(a, 4, dst, CPU_MEM(eflags));
+	x_alu_rm_i(a, 4, X_AND, x_r(dst), FL_DF);
+	_Static_assert(FL_DF == 1u << 10, "the bit is moved to 2, 4 or 8");
+	x_shift_i(a, 4, X_SHR, x_r(dst), 9 - (unsigned)__builtin_ctz(op->imm));
+	x_rm(a, 4, 0xf7, 3, x_r(dst)); /* NEG */
 	k->host_valid = 0;
 }
 

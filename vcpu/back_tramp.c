@@ -6,6 +6,7 @@
  */
 #include "back_int.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 #include "log.h"
@@ -57,6 +58,44 @@ static void reload_volatile(struct xasm *a)
 			x_mov_r_rm(a, 4, back_reg(i), gpr_mem(i));
 }
 
+/*
+ * The XMM registers, if they are in the host's. C may use those, and looks for the guest's in
+ * struct cpu. xmm_live stays as it is meanwhile, as it speaks of translated code, unless C changes
+ * it.
+ */
+static void xmm_each(struct xasm *a, unsigned opcode)
+{
+	for (unsigned i = 0; i < 8; i++)
+		x_rm(a, 4, X_0F | opcode, i, x_m(H_CPU, CPU_OFF(xmm) + 16 * (int32_t)i));
+}
+
+static void xmm_if_live(struct xasm *a, unsigned opcode)
+{
+	uint8_t *none;
+
+	x_alu_rm_i(a, 1, X_CMP, CPU_MEM(xmm_live), 0);
+	none = x_jcc(a, X_E);
+	xmm_each(a, opcode);
+	x_here(a, none);
+}
+
+static void xmm_put(struct xasm *a)
+{
+	xmm_if_live(a, 0x29);
+}
+
+static void xmm_get(struct xasm *a)
+{
+	xmm_if_live(a, 0x28);
+}
+
+/* For good: where translated code goes on, CR0 and CR4 may be others. */
+static void xmm_home(struct xasm *a)
+{
+	xmm_put(a);
+	x_mov_rm_i(a, 1, CPU_MEM(xmm_live), 0);
+}
+
 static void call_c(struct xasm *a, void *fn)
 {
 	x_mov_r_i64(a, X_RAX, (uint64_t)(uintptr_t)fn);
@@ -78,6 +117,7 @@ static void make_enter(struct xasm *a)
 	x_mov_r_rm(a, 8, H_TMP, x_r(X_RSI));
 	x_mov_r_rm(a, 8, H_MEM, CPU_MEM(tcg_base));
 	x_mov_r_rm(a, 8, H_BUDGET, CPU_MEM(tcg_left));
+	x_mov_rm_i(a, 1, CPU_MEM(xmm_live), 0);
 	reload(a);
 	x_rm(a, 4, 0xff, 4, x_r(H_TMP));
 }
@@ -85,6 +125,7 @@ static void make_enter(struct xasm *a)
 static void make_exit(struct xasm *a, uint8_t **spilled)
 {
 	spill(a);
+	xmm_put(a);
 	*spilled = a->p;
 	stack_add(a, 8);
 	for (unsigned i = sizeof(saved); i-- > 0;)
@@ -97,6 +138,7 @@ static void make_host(struct xasm *a, const uint8_t *spilled)
 	uint8_t *fail, *at;
 
 	spill(a);
+	xmm_put(a);
 	x_mov_rm_r(a, 8, CPU_MEM(tcg_tmp[0]), H_T0);
 	x_mov_rm_r(a, 8, CPU_MEM(tcg_tmp[1]), H_T1);
 	x_mov_r_rm(a, 8, X_RDI, x_r(H_CPU));
@@ -108,6 +150,7 @@ static void make_host(struct xasm *a, const uint8_t *spilled)
 	x_test_rm_r(a, 8, x_r(X_RAX), X_RAX);
 	fail = x_jcc(a, X_E);
 	x_mov_r_rm(a, 8, H_PTR, x_r(X_RAX));
+	xmm_get(a);
 	reload_volatile(a);
 	x_mov_r_rm(a, 8, H_T0, CPU_MEM(tcg_tmp[0]));
 	x_mov_r_rm(a, 8, H_T1, CPU_MEM(tcg_tmp[1]));
@@ -131,6 +174,7 @@ static void make_insn(struct xasm *a, const struct tcache_mem *mem, const uint8_
 	uint8_t *done, *at;
 
 	spill(a);
+	xmm_put(a);
 	load_exit(a, mem);
 	stack_add(a, -8);
 	call_c(a, (void *)(uintptr_t)tcg_insn);
@@ -138,6 +182,7 @@ static void make_insn(struct xasm *a, const struct tcache_mem *mem, const uint8_
 	x_test_rm_r(a, 4, x_r(X_RAX), X_RAX);
 	done = x_jcc(a, X_NE);
 	x_mov_r_rm(a, 8, H_BUDGET, CPU_MEM(tcg_left));
+	xmm_get(a);
 	reload(a);
 	x_u8(a, 0xc3);
 	x_here(a, done);
@@ -173,6 +218,7 @@ static uint8_t *make_insn_jump(struct xasm *a, const struct tcache_mem *mem, con
 	x_to(a, at, spilled);
 	start = a->p;
 	spill(a);
+	xmm_home(a);
 	load_exit(a, mem);
 	go_on(a, (void *)(uintptr_t)tcg_insn_jump, none);
 	return start;
@@ -182,6 +228,7 @@ static void make_indirect(struct xasm *a, const uint8_t *spilled)
 {
 	x_mov_rm_r(a, 4, CPU_MEM(tcg_target), H_PTR);
 	spill(a);
+	xmm_home(a);
 	x_mov_r_rm(a, 8, X_RDI, x_r(H_CPU));
 	go_on(a, (void *)(uintptr_t)tcg_indirect, spilled);
 }
@@ -189,6 +236,7 @@ static void make_indirect(struct xasm *a, const uint8_t *spilled)
 static void make_flags(struct xasm *a)
 {
 	spill(a);
+	xmm_put(a);
 	x_mov_rm_r(a, 8, CPU_MEM(tcg_tmp[0]), H_T0);
 	x_mov_rm_r(a, 8, CPU_MEM(tcg_tmp[1]), H_T1);
 	x_mov_rm_r(a, 8, CPU_MEM(tcg_tmp[2]), H_PTR);
@@ -197,6 +245,7 @@ static void make_flags(struct xasm *a)
 	stack_add(a, -8);
 	call_c(a, (void *)(uintptr_t)tcg_flags);
 	stack_add(a, 8);
+	xmm_get(a);
 	reload_volatile(a);
 	x_mov_r_rm(a, 8, H_T0, CPU_MEM(tcg_tmp[0]));
 	x_mov_r_rm(a, 8, H_T1, CPU_MEM(tcg_tmp[1]));
@@ -205,17 +254,19 @@ static void make_flags(struct xasm *a)
 }
 
 /* Registers that C keeps need not be spilled: nobody looks at the guest's there. */
-static void make_trans(struct xasm *a)
+static void make_call(struct xasm *a, uint32_t (*fn)(struct cpu *cpu, uint32_t arg))
 {
 	for (unsigned i = 0; i < 8; i++)
 		if (is_volatile(i))
 			x_mov_rm_r(a, 4, gpr_mem(i), back_reg(i));
+	xmm_put(a);
 	x_mov_r_rm(a, 8, X_RDI, x_r(H_CPU));
 	x_mov_r_rm(a, 4, X_RSI, x_r(H_TMP));
 	stack_add(a, -8);
-	call_c(a, (void *)(uintptr_t)tcg_trans);
+	call_c(a, (void *)(uintptr_t)fn);
 	stack_add(a, 8);
 	x_mov_r_rm(a, 4, H_TMP, x_r(X_RAX));
+	xmm_get(a);
 	reload_volatile(a);
 	x_u8(a, 0xc3);
 }
@@ -242,7 +293,13 @@ size_t back_init(struct cpu *cpu, const struct tcache_mem *mem, uint32_t at, siz
 	t->flags = (uint32_t)(a.p - mem->rw);
 	make_flags(&a);
 	t->trans = (uint32_t)(a.p - mem->rw);
-	make_trans(&a);
+	make_call(&a, tcg_trans);
+	t->mmx = (uint32_t)(a.p - mem->rw);
+	make_call(&a, tcg_mmx);
+	t->xmm = (uint32_t)(a.p - mem->rw);
+	xmm_each(&a, 0x28);
+	x_mov_rm_i(&a, 1, CPU_MEM(xmm_live), 1);
+	x_u8(&a, 0xc3);
 	must(!x_overflowed(&a));
 	t->end = (uint32_t)(a.p - mem->rw);
 	return (size_t)(a.p - a.start);
@@ -310,51 +367,83 @@ static bool recipe_save(struct xasm *a, struct recipe *r, unsigned regs)
 	return any;
 }
 
+struct link {
+	const struct tcache_mem *mem;
+	struct tb_edge *e;
+	const struct tb *to;
+	uint32_t gen;
+	/* The flags go into cpu->cc, or CF goes into its cell, if there is code for it. */
+	bool global, cc, carry;
+	void *(*alloc)(void *opaque, size_t len);
+	void *opaque;
+};
+
 /* The target asks cpu->fl_desc for flags. */
-static bool link_desc(struct xasm *a, const struct tcache_mem *mem, const struct tb_edge *e,
-	const struct tb *to, void *(*alloc)(void *opaque, size_t len), void *opaque)
+static bool link_flags(struct xasm *a, const struct link *l)
 {
-	uint32_t desc = e->recipe;
+	uint32_t desc = l->e->recipe;
 	struct recipe r;
 
 	if (!desc)
 		return true;
-	memcpy(&r, mem->meta + (desc & ~7u), sizeof(r));
-	if (recipe_save(a, &r, to->entry_regs)) {
-		struct recipe *copy = alloc(opaque, sizeof(r));
+	memcpy(&r, l->mem->meta + (desc & ~7u), sizeof(r));
+	if (l->cc && rcp_to_cc(a, &r)) {
+		x_mov_rm_i(a, 4, CPU_MEM(fl_desc), 0);
+		return true;
+	}
+	if (l->carry && !(desc & 1) && rcp_carry_to_cell(a, &r))
+		desc |= 1;
+	if (recipe_save(a, &r, l->to->entry_regs)) {
+		struct recipe *copy = l->alloc(l->opaque, sizeof(r));
 
 		if (!copy)
 			return false;
 		*copy = r;
-		desc = (uint32_t)((uint8_t *)copy - mem->meta) | (desc & 1);
+		desc = (uint32_t)((uint8_t *)copy - l->mem->meta) | (desc & 1);
 	}
 	x_mov_rm_i(a, 4, CPU_MEM(fl_desc), r.op == RCP_CC ? 0 : desc);
 	return true;
+}
+
+/* -ENOSPC: it does not fit; -ENOMEM. */
+static int link_emit(const struct link *l)
+{
+	const struct tb_edge *e = l->e;
+	uint8_t *code = l->mem->rw + e->code, *at;
+	struct xasm a = { code, code, code + e->code_len, false };
+	const uint8_t *stub = l->mem->rw + e->stub;
+
+	if (l->to->entry_flags && !link_flags(&a, l))
+		return -ENOMEM;
+	if (l->gen) {
+		x_alu_rm_i(&a, 4, X_CMP, x_m(H_CPU, CPU_OFF(tcg_link_gen) + (l->global ? 4 : 0)),
+			l->gen);
+		at = x_jcc(&a, X_NE);
+		x_to(&a, at, stub + BACK_STUB_LEN);
+	}
+	x_alu_rm_i(&a, 8, X_SUB, x_r(H_BUDGET), (uint32_t)(l->to->n_insns - e->refund));
+	at = x_jcc(&a, X_NS);
+	x_to(&a, at, l->mem->rw + l->to->entry);
+	at = x_jmp(&a);
+	x_to(&a, at, stub);
+	return x_overflowed(&a) ? -ENOSPC : 0;
 }
 
 void back_link(struct cpu *cpu, const struct tcache_mem *mem, struct tb_edge *e,
 	const struct tb *to, uint32_t gen, bool global, void *(*alloc)(void *opaque, size_t len),
 	void *opaque)
 {
-	uint8_t *code = mem->rw + e->code, *at;
-	struct xasm a = { code, code, code + e->code_len, false };
-	const uint8_t *stub = mem->rw + e->stub;
+	/* A target that is sure to ask for flags likes them best in cpu->cc. */
+	struct link l = { mem, e, to, gen, global, to->entry_use, to->entry_carry, alloc, opaque };
+	int r = link_emit(&l);
 
-	if (to->entry_flags && !link_desc(&a, mem, e, to, alloc, opaque)) {
+	if (r == -ENOSPC && (l.cc || l.carry)) {
+		l.cc = l.carry = false;
+		r = link_emit(&l);
+	}
+	must(r != -ENOSPC);
+	if (r < 0)
 		back_unlink(cpu, mem, e);
-		return;
-	}
-	if (gen) {
-		x_alu_rm_i(&a, 4, X_CMP, x_m(H_CPU, CPU_OFF(tcg_link_gen) + (global ? 4 : 0)), gen);
-		at = x_jcc(&a, X_NE);
-		x_to(&a, at, stub + BACK_STUB_LEN);
-	}
-	x_alu_rm_i(&a, 8, X_SUB, x_r(H_BUDGET), (uint32_t)(to->n_insns - e->refund));
-	at = x_jcc(&a, X_NS);
-	x_to(&a, at, mem->rw + to->entry);
-	at = x_jmp(&a);
-	x_to(&a, at, stub);
-	must(!x_overflowed(&a));
 }
 
 void back_set_page2(const struct tcache_mem *mem, struct tb *tb, uint32_t gen)

@@ -488,7 +488,7 @@ static void emit_page2(struct back *k)
 
 /* ---- ways to other blocks ---- */
 
-#define EDGE_LEN 64
+#define EDGE_LEN 72
 
 /* Room for the link, and beside it what leaves if there is none. Called at the end of the block,
  * so that a->p is where the edge's code goes. */
@@ -627,6 +627,7 @@ static void emit_jcc_join(struct back *k)
 	x_lea(a, 8, H_BUDGET, x_m(H_BUDGET, skipped));
 	k->join[k->n_joins].jump = x_jcc(a, op->cond);
 	k->join[k->n_joins].insn = op->join;
+	k->join[k->n_joins].fp_gated = k->fp_gated;
 	k->join[k->n_joins++].sse_gated = k->sse_gated;
 	x_lea(a, 8, H_BUDGET, x_m(H_BUDGET, -skipped));
 }
@@ -643,6 +644,7 @@ static void emit_insn(struct back *k)
 			continue;
 		x_here(&k->a, k->join[i].jump);
 		k->sse_gated = k->sse_gated && k->join[i].sse_gated;
+		k->fp_gated = k->fp_gated && k->join[i].fp_gated;
 	}
 	rcp_set(k, RCP_CC, 0, RCP_NO, RCP_NO, RCP_NO, 0, 0);
 }
@@ -726,7 +728,7 @@ static void emit_jump_reg(struct back *k)
 	x_rm(a, 4, 0xff, 4, x_m(H_TMP, 8));
 }
 
-static void cold_emit(struct back *k, const struct cold *c)
+static void cold_emit(struct back *k, struct cold *c)
 {
 	struct xasm *a = &k->a;
 	uint8_t *at;
@@ -748,9 +750,18 @@ static void cold_emit(struct back *k, const struct cold *c)
 		at = x_jmp(a);
 		x_to(a, at, c->back);
 		break;
-	case COLD_CARRY:
+	case COLD_FLAGS:
 		x_here(a, c->jump);
 		call_flags(k, 0);
+		at = x_jmp(a);
+		x_to(a, at, c->back);
+		break;
+	case COLD_CARRY:
+		x_here(a, c->jump);
+		x_alu_rm_i(a, 4, X_CMP, CPU_MEM(fl_desc), 0);
+		at = x_jcc(a, X_E);
+		call_flags(k, 0);
+		x_here(a, at);
 		x_rm(a, 4, X_0F | 0xb6, H_TMP, x_m(H_CPU, CPU_OFF(cc) + 1));
 		x_alu_rm_i(a, 4, X_AND, x_r(H_TMP), 1);
 		x_mov_rm_r(a, 1, CPU_MEM(fl_c), H_TMP);
@@ -758,6 +769,7 @@ static void cold_emit(struct back *k, const struct cold *c)
 		x_to(a, at, c->back);
 		break;
 	case COLD_FPU: cold_fpu(k, c); break;
+	case COLD_XMM: cold_xmm(k, c); break;
 	case COLD_FAULT:
 		k->fault[c->fault].stub = (uint32_t)(a->p - k->mem->rw);
 		fpu_note_emit(k, &c->note);
@@ -827,7 +839,7 @@ static void emit_op(struct back *k)
 	case IR_GETFL: emit_getfl(k); break;
 	case IR_EFL: emit_efl(k); break;
 	case IR_GETSEG: emit_getseg(k); break;
-	case IR_UP: emit_up(k); break;
+	case IR_DIR: emit_dir(k); break;
 	case IR_RDTSC: emit_rdtsc(k); break;
 	case IR_SAHF: emit_sahf(k); break;
 	case IR_CALLI: emit_calli(k); break;
@@ -960,6 +972,8 @@ size_t back_emit(struct cpu *cpu, const struct tcache_mem *mem, const struct ir_
 	if (k.n_faults && !take_faults(&k))
 		return 1;
 	tb->entry_flags = k.entry_used;
+	tb->entry_use = k.entry_used && ir->entry_use;
+	tb->entry_carry = k.entry_carry;
 	tb->code = at;
 	used = (size_t)(k.a.p - k.a.start);
 	tb->code_len = (uint32_t)used;

@@ -19,11 +19,15 @@
 static struct trace_point tp_request = TRACE_POINT("bus_request");
 static struct trace_point tp_reply = TRACE_POINT("bus_reply");
 static struct trace_point tp_posted = TRACE_POINT("bus_posted");
+static struct trace_point tp_deferred = TRACE_POINT("bus_deferred");
+static struct trace_point tp_shown = TRACE_POINT("bus_shown");
 
 #define SPIN_MAX_NS   (200 * 1000)
 #define SPIN_MIN_NS   (2 * 1000)
 #define WAIT_STEP_NS  (1000 * 1000 * 1000LL)
 #define WAITS_TO_WARN 10
+/* Elements that fit one message: a quarter of the arena, so that there is always room for two. */
+#define BULK_MAX (BUS_ARENA_LEN / 4)
 
 static const char *const request_names[] = {
 #define X(n) #n,
@@ -75,6 +79,47 @@ static bool is_posted(const struct bus_client *b, uint16_t port)
 	for (uint32_t i = 0; i < b->n_posted; i++)
 		if (b->posted_port[i] == port)
 			return true;
+	return false;
+}
+
+/* Keeps a write that may go along with the next request. Devices look at the list again. */
+static bool defer(struct bus_client *b, uint16_t port, unsigned size, uint32_t val)
+{
+	uint32_t n = b->memmap->n_defer < DEFER_MAX ? b->memmap->n_defer : DEFER_MAX;
+
+	if (b->n_deferred == BUS_DEFERRED_MAX)
+		return false;
+	for (uint32_t i = 0; i < n; i++) {
+		const struct port_defer *d = &b->memmap->defer[i];
+
+		if ((uint32_t)port - d->port >= d->len || size != d->size || (val & d->mask))
+			continue;
+		b->deferred[b->n_deferred++] =
+			(struct bus_deferred){ .port = port, .size = (uint8_t)size, .val = val };
+		b->n_deferred_writes++;
+		trace(&tp_deferred, "port 0x%x size %u data 0x%x icount %llu", port, size, val,
+			(unsigned long long)cpu_icount(b->cpu));
+		return true;
+	}
+	return false;
+}
+
+/* A register that devices have shown, unless a write on its way could change it. */
+static bool shown(struct bus_client *b, uint16_t port, uint32_t *ret)
+{
+	uint32_t n = b->memmap->n_shown < SHOWN_MAX ? b->memmap->n_shown : SHOWN_MAX;
+
+	for (uint32_t i = 0; i < n && !b->n_deferred; i++) {
+		const struct port_shown *s = &b->memmap->shown[i];
+
+		if (s->port != port)
+			continue;
+		*ret = s->value;
+		b->n_shown_reads++;
+		trace(&tp_shown, "port 0x%x data 0x%02x icount %llu", port, *ret,
+			(unsigned long long)cpu_icount(b->cpu));
+		return true;
+	}
 	return false;
 }
 
@@ -147,6 +192,27 @@ static void apply_reply(struct bus_client *b, const struct bus_rep *rep)
  * One request and its answer. data: len bytes that go along; buf: room for cap bytes that come
  * back. Returns the answer's data word.
  */
+static int send(struct bus_client *b, struct bus_req *rq, const void *data, uint32_t len)
+{
+	uint8_t all[sizeof(b->deferred) + BULK_MAX];
+	uint32_t n = (uint32_t)(b->n_deferred * sizeof(b->deferred[0]));
+	union slot s;
+
+	rq->n_deferred = (uint8_t)b->n_deferred;
+	b->n_deferred = 0;
+	memset(&s, 0, sizeof(s));
+	memcpy(&s, rq, sizeof(*rq));
+	if (n) {
+		must(len <= BULK_MAX);
+		memcpy(all, b->deferred, n);
+		if (len)
+			memcpy(all + n, data, len);
+		data = all;
+		len += n;
+	}
+	return chan_send(&b->chan, &s, data, len, WAIT_STEP_NS);
+}
+
 static uint64_t transact(struct bus_client *b, struct bus_req *rq, const void *data, uint32_t len,
 	void *buf, uint32_t cap)
 {
@@ -163,9 +229,7 @@ static uint64_t transact(struct bus_client *b, struct bus_req *rq, const void *d
 	trace(&tp_request, "%s icount %llu addr 0x%llx size %u data 0x%llx",
 		request_names[rq->hdr.type], (unsigned long long)rq->icount,
 		(unsigned long long)rq->addr, rq->size, (unsigned long long)rq->data);
-	memset(&s, 0, sizeof(s));
-	memcpy(&s, rq, sizeof(*rq));
-	r = chan_send(&b->chan, &s, data, len, WAIT_STEP_NS);
+	r = send(b, rq, data, len);
 	if (r < 0)
 		bus_broken(b, r);
 	wait_reply(b, rq);
@@ -177,6 +241,7 @@ static uint64_t transact(struct bus_client *b, struct bus_req *rq, const void *d
 		log_fatal("devices answered request %u with a reply to %u", rq->hdr.type,
 			rep.hdr.type);
 	b->open = false;
+	b->ret_len = rep.hdr.data_len;
 	trace(&tp_reply, "data 0x%llx flags 0x%x stop %llu warp %llu", (unsigned long long)rep.data,
 		rep.flags, (unsigned long long)rep.stop_icount, (unsigned long long)rep.warp_ns);
 	apply_reply(b, &rep);
@@ -193,6 +258,10 @@ static uint64_t access(
 
 static uint32_t bus_in(struct cpu *cpu, uint16_t port, unsigned size)
 {
+	uint32_t v;
+
+	if (size == 1 && shown(cpu->bus_opaque, port, &v))
+		return v;
 	return (uint32_t)access(cpu->bus_opaque, BUS_IN, port, size, 0);
 }
 
@@ -206,42 +275,35 @@ static void bus_out(struct cpu *cpu, uint16_t port, unsigned size, uint32_t val)
 			(unsigned long long)cpu_icount(cpu));
 		return;
 	}
-	access(b, BUS_OUT, port, size, val);
+	if (!defer(b, port, size, val))
+		access(b, BUS_OUT, port, size, val);
 }
 
-/* Elements that fit one message: a quarter of the arena, so that there is always room for two. */
-#define BULK_MAX (BUS_ARENA_LEN / 4)
-
-static void bus_ins(struct cpu *cpu, uint16_t port, unsigned size, uint32_t n, void *buf)
+static uint32_t bus_ins(struct cpu *cpu, uint16_t port, unsigned size, uint32_t n, void *buf)
 {
-	uint8_t *p = buf;
+	struct bus_client *b = cpu->bus_opaque;
+	struct bus_req rq = { .hdr.type = BUS_INS, .addr = port, .size = (uint8_t)size };
 
-	while (n > 0) {
-		uint32_t k = n < BULK_MAX / size ? n : BULK_MAX / size;
-		struct bus_req rq = {
-			.hdr.type = BUS_INS, .addr = port, .size = (uint8_t)size, .count = k
-		};
-
-		transact(cpu->bus_opaque, &rq, NULL, 0, p, k * size);
-		p += k * size;
-		n -= k;
-	}
+	rq.count = n < BULK_MAX / size ? n : BULK_MAX / size;
+	transact(b, &rq, NULL, 0, buf, rq.count * size);
+	n = b->ret_len / size;
+	if (n < 1 || n > rq.count || b->ret_len % size)
+		log_fatal("devices answered %s of %u elements of %u bytes with %u bytes",
+			request_names[BUS_INS], rq.count, size, b->ret_len);
+	return n;
 }
 
-static void bus_outs(struct cpu *cpu, uint16_t port, unsigned size, uint32_t n, const void *buf)
+static uint32_t bus_outs(struct cpu *cpu, uint16_t port, unsigned size, uint32_t n, const void *buf)
 {
-	const uint8_t *p = buf;
+	struct bus_req rq = { .hdr.type = BUS_OUTS, .addr = port, .size = (uint8_t)size };
+	uint64_t done;
 
-	while (n > 0) {
-		uint32_t k = n < BULK_MAX / size ? n : BULK_MAX / size;
-		struct bus_req rq = {
-			.hdr.type = BUS_OUTS, .addr = port, .size = (uint8_t)size, .count = k
-		};
-
-		transact(cpu->bus_opaque, &rq, p, k * size, NULL, 0);
-		p += k * size;
-		n -= k;
-	}
+	rq.count = n < BULK_MAX / size ? n : BULK_MAX / size;
+	done = transact(cpu->bus_opaque, &rq, buf, rq.count * size, NULL, 0);
+	if (done < 1 || done > rq.count)
+		log_fatal("devices answered %s of %u elements with %llu done",
+			request_names[BUS_OUTS], rq.count, (unsigned long long)done);
+	return (uint32_t)done;
 }
 
 static uint64_t bus_mmio_read(struct cpu *cpu, uint32_t gpa, unsigned size)
@@ -311,6 +373,12 @@ void bus_client_digest(struct bus_client *b)
 {
 	b->want_digest = false;
 	access(b, BUS_DIGEST, 0, 0, 0);
+}
+
+void bus_client_flush(struct bus_client *b)
+{
+	if (b->n_deferred)
+		access(b, BUS_FLUSH, 0, 0, 0);
 }
 
 void bus_client_map(struct bus_client *b)

@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "bus.h"
 #include "cpu.h"
 #include "error.h"
 #include "ring.h"
@@ -33,7 +34,11 @@ struct bus_client {
 	uint32_t n_posted;
 	uint16_t posted_port[POSTED_MAX];
 	uint64_t n_requests[BUS_REQUEST_COUNT];
-	uint64_t n_posted_writes;
+	uint64_t n_posted_writes, n_deferred_writes, n_shown_reads;
+	/* Writes that go along with the next request. */
+	struct bus_deferred deferred[BUS_DEFERRED_MAX];
+	unsigned n_deferred;
+	uint32_t ret_len; /* bytes that the last answer brought */
 	/* Where to go when the group ends while a request waits: set by the main loop. */
 	sigjmp_buf *quit;
 };
@@ -49,6 +54,8 @@ void bus_client_halt(struct bus_client *b);
 /* Sends BUS_DIGEST; the blob is in state->blob. */
 void bus_client_digest(struct bus_client *b);
 
+/* Before the vCPU parks: devices get what was deferred. */
+void bus_client_flush(struct bus_client *b);
 /* Takes over the map that devices have made: for a snapshot, with no request open. */
 void bus_client_map(struct bus_client *b);
 

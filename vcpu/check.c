@@ -66,7 +66,7 @@ static const struct {
 #undef M
 };
 
-static void note(struct cpu *cpu, uint8_t *host, unsigned size)
+static void note_one(struct cpu *cpu, uint8_t *host, unsigned size)
 {
 	struct check *c = cpu->tcg->check;
 
@@ -84,6 +84,13 @@ static void note(struct cpu *cpu, uint8_t *host, unsigned size)
 	c->write[c->n] = (struct write){ .host = host, .size = (uint8_t)size };
 	memcpy(&c->write[c->n].old, host, size);
 	c->n++;
+}
+
+static void note(struct cpu *cpu, uint8_t *host, unsigned size)
+{
+	for (; size > 8; host += 8, size -= 8)
+		note_one(cpu, host, 8);
+	note_one(cpu, host, size);
 }
 
 static void take_back(struct check *c)

@@ -195,6 +195,7 @@ struct cpu {
 	uint64_t tcg_tmp[4];
 	struct tcg *tcg;       /* tcg.c's; NULL: no translator */
 	struct tcache *tcache; /* tcache.c's, or NULL */
+	uint8_t xmm_live;      /* (in translated code) the host's XMM0..7 are the guest's */
 	uint8_t mxcsr_live; /* the host's MXCSR is the guest's, and newer than mxcsr: sse_park() */
 	uint32_t fpu_ea[2]; /* of the x87's last memory operands, not in FDP yet */
 	void *tcg_tramp;    /* back_tramp.c's */
@@ -295,9 +296,13 @@ struct cpu {
 struct cpu_bus {
 	uint32_t (*in)(struct cpu *cpu, uint16_t port, unsigned size);
 	void (*out)(struct cpu *cpu, uint16_t port, unsigned size, uint32_t val);
-	/* REP INS/OUTS in bulk: n elements of size bytes */
-	void (*ins)(struct cpu *cpu, uint16_t port, unsigned size, uint32_t n, void *buf);
-	void (*outs)(struct cpu *cpu, uint16_t port, unsigned size, uint32_t n, const void *buf);
+	/*
+	 * INS and OUTS: n elements of size bytes, the i-th at an icount of i more. Return how many
+	 * were done, 1..n: fewer when something happened that has to be looked at before the next.
+	 */
+	uint32_t (*ins)(struct cpu *cpu, uint16_t port, unsigned size, uint32_t n, void *buf);
+	uint32_t (*outs)(
+		struct cpu *cpu, uint16_t port, unsigned size, uint32_t n, const void *buf);
 	uint64_t (*mmio_read)(struct cpu *cpu, uint32_t gpa, unsigned size);
 	void (*mmio_write)(struct cpu *cpu, uint32_t gpa, unsigned size, uint64_t val);
 	uint8_t (*intack)(struct cpu *cpu);	      /* 8259 */

@@ -321,7 +321,7 @@ bool front_translate(struct ir_block *b, const uint8_t *code, unsigned len, uint
 	b->len = 0;
 	b->n_insns = b->n_ops = 0;
 	b->straddles = false;
-	b->entry_flags = true;
+	b->entry_flags = b->entry_use = true;
 	if (!(mode & DECODE_CODE32) || !(mode & DECODE_FLAT))
 		return false;
 	while (v == GO_ON && b->n_insns < max_insns && has_room(&f) && b->len < len) {

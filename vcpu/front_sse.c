@@ -8,14 +8,22 @@ static bool kind_is(unsigned o, unsigned kind)
 	return (o & S_KIND) == kind;
 }
 
-/* Operands in XMM registers, general registers and memory, and no effect besides but flags. */
+static bool has_kind(const struct sse_desc *d, const struct insn *in, unsigned kind)
+{
+	return kind_is(d->reg, kind) || (kind_is(d->rm, kind) && !in->mem);
+}
+
+/*
+ * Operands in registers of one kind, in general registers and in memory, and no effect besides but
+ * flags.
+ */
 static bool is_regular(const struct sse_desc *d, const struct insn *in)
 {
-	if (!SSE_HOST || (d->flags & ~(unsigned)(S_A | S_FP | S_FL | S_MO | S_RO | S_LD)))
+	const unsigned can = S_A | S_FP | S_FL | S_MO | S_RO | S_LD | S_X0;
+
+	if (!SSE_HOST || (d->flags & ~can) || (!d->reg && d->ext < 0))
 		return false;
-	if (kind_is(d->reg, S_M) || kind_is(d->rm, S_M) || (!d->reg && d->ext < 0))
-		return false;
-	if (!kind_is(d->reg, S_X) && !kind_is(d->rm, S_X))
+	if (has_kind(d, in, S_X) == has_kind(d, in, S_M))
 		return false;
 	return !in->mem || (d->mem && !(d->mem & (d->mem - 1)) && d->mem <= 16);
 }

@@ -162,15 +162,12 @@ bool front_mov_from_seg(struct front *f, const struct insn *in, const struct fro
 	return true;
 }
 
-/* ---- strings: one iteration, upwards ---- */
+/* ---- strings: one iteration ---- */
 
-/* What they share. False: the handler does it. */
+/* False: the handler does it. */
 static bool string(struct front *f, const struct insn *in)
 {
-	if (in->rep != REP_NONE || in->addrsize != 4 || !front_seg_is_usable(f, in->seg))
-		return false;
-	front_op(f, IR_UP, 0, IR_NONE, IR_NONE, IR_NONE);
-	return true;
+	return in->rep == REP_NONE && in->addrsize == 4 && front_seg_is_usable(f, in->seg);
 }
 
 static void host_source(struct front *f, const struct insn *in)
@@ -178,6 +175,17 @@ static void host_source(struct front *f, const struct insn *in)
 	struct ir_op *op = front_op(f, IR_HOST, in->opsize, false, IR_ESI, IR_NONE);
 
 	op->seg = in->seg == SEG_FS || in->seg == SEG_GS ? in->seg : SEG_DS;
+}
+
+/* T1 = what is to be added to the registers that advance, beside the size. */
+static void direction(struct front *f, const struct insn *in)
+{
+	front_op(f, IR_DIR, 4, IR_T1, IR_NONE, IR_NONE)->imm = in->opsize;
+}
+
+static void advance(struct front *f, const struct insn *in, unsigned reg)
+{
+	front_op(f, IR_LEA, 4, reg, reg, IR_T1)->imm = in->opsize;
 }
 
 bool front_movs(struct front *f, const struct insn *in, const struct front_rule *r)
@@ -190,8 +198,9 @@ bool front_movs(struct front *f, const struct insn *in, const struct front_rule 
 	front_op(f, IR_MOV, size, IR_T0, IR_MEM, IR_NONE);
 	front_host_at(f, IR_EDI, 0, size, true);
 	front_op(f, IR_MOV, size, IR_MEM, IR_T0, IR_NONE);
-	front_add(f, IR_ESI, IR_ESI, size);
-	front_add(f, IR_EDI, IR_EDI, size);
+	direction(f, in);
+	advance(f, in, IR_ESI);
+	advance(f, in, IR_EDI);
 	return true;
 }
 
@@ -204,9 +213,10 @@ bool front_cmps(struct front *f, const struct insn *in, const struct front_rule 
 	host_source(f, in);
 	front_op(f, IR_MOV, size, IR_T0, IR_MEM, IR_NONE);
 	front_host_at(f, IR_EDI, 0, size, false);
+	direction(f, in);
 	front_op(f, IR_CMP, size, IR_NONE, IR_T0, IR_MEM);
-	front_add(f, IR_ESI, IR_ESI, size);
-	front_add(f, IR_EDI, IR_EDI, size);
+	advance(f, in, IR_ESI);
+	advance(f, in, IR_EDI);
 	return true;
 }
 
@@ -218,7 +228,8 @@ bool front_stos(struct front *f, const struct insn *in, const struct front_rule 
 		return false;
 	front_host_at(f, IR_EDI, 0, size, true);
 	front_op(f, IR_MOV, size, IR_MEM, IR_EAX, IR_NONE);
-	front_add(f, IR_EDI, IR_EDI, size);
+	direction(f, in);
+	advance(f, in, IR_EDI);
 	return true;
 }
 
@@ -230,7 +241,8 @@ bool front_lods(struct front *f, const struct insn *in, const struct front_rule 
 		return false;
 	host_source(f, in);
 	front_op(f, IR_MOV, size, IR_EAX, IR_MEM, IR_NONE);
-	front_add(f, IR_ESI, IR_ESI, size);
+	direction(f, in);
+	advance(f, in, IR_ESI);
 	return true;
 }
 
@@ -241,7 +253,8 @@ bool front_scas(struct front *f, const struct insn *in, const struct front_rule 
 	if (!string(f, in))
 		return false;
 	front_host_at(f, IR_EDI, 0, size, false);
+	direction(f, in);
 	front_op(f, IR_CMP, size, IR_NONE, IR_EAX, IR_MEM);
-	front_add(f, IR_EDI, IR_EDI, size);
+	advance(f, in, IR_EDI);
 	return true;
 }

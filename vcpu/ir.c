@@ -284,6 +284,7 @@ static void put_operands(struct text *t, const struct ir_op *op)
 		put(t, " %s (%s)", reg_name(op->a, 4), op->dst < 3 ? jumps[op->dst] : "?");
 		return;
 	case IR_EFL: put(t, " %s %#x", op->dst ? "set" : "clear", op->imm); return;
+	case IR_DIR: put(t, " %s, %u", reg_name(op->dst, 4), op->imm); return;
 	case IR_GETSEG: put(t, " %s, seg %u", reg_name(op->dst, op->size), op->imm); return;
 	case IR_CALLI:
 		if (is_quiet(op))
@@ -398,7 +399,7 @@ static const struct shape shapes[IR_N_OPS] = {
 	[IR_GETFL] = { 4, TEMP, NONE, NONE },
 	[IR_EFL] = { 0, 0, NONE, NONE },
 	[IR_GETSEG] = { 6, VALUE, NONE, NONE },
-	[IR_UP] = { 0, NONE, NONE, NONE },
+	[IR_DIR] = { 4, TEMP, NONE, NONE },
 	[IR_RDTSC] = { 0, NONE, NONE, NONE },
 	[IR_CALLI] = { 0, NONE, NONE, NONE },
 	[IR_FPUGATE] = { 0, NONE, NONE, NONE },

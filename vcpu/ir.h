@@ -147,8 +147,8 @@ enum ir_reg {
 	X(EFL, 0, 0, 0, 0)                                                                         \
 	/* dst (a register or temporary, size 2 or 4) = selector in segment register imm */        \
 	X(GETSEG, 0, 0, 0, 0)                                                                      \
-	/* Leaves if EFLAGS.DF is set. */                                                          \
-	X(UP, 0, 0, 0, IRO_EXIT)                                                                   \
+	/* dst (a temporary) = 0, or, if EFLAGS.DF is set, minus twice imm, which is 1, 2 or 4. */ \
+	X(DIR, 0, 0, 0, 0)                                                                         \
 	/* EDX:EAX = the time-stamp counter, for an instruction without its privilege check; if    \
 	 * the model has none, as a quiet CALLI. */                                                \
 	X(RDTSC, 0, 0, 0, IRO_EXIT)                                                                \
@@ -240,6 +240,7 @@ struct ir_block {
 	/* By opt.c */
 	bool entry_flags; /* something wants the flags as they were at the entry: an exit before
 			     they are all redefined, or a reader */
+	bool entry_use;	  /* a reader does */
 };
 
 /* ---- ir.c ---- */

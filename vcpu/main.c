@@ -191,6 +191,7 @@ static bool wait_runnable(struct vcpu *v)
 			atomic_store_release(&m->vcpu_parked, 0);
 			return true;
 		}
+		bus_client_flush(&v->bus);
 		park(v, s);
 	}
 }

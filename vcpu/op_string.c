@@ -285,8 +285,10 @@ OP_SIZED(scas);
 /* ---- INS, OUTS: permission, then memory, then the port ---- */
 
 /*
- * In bulk only forward and within a page. The request's time is that of the first element. The
- * memory is looked up again after the bus has answered: devices may have changed the map.
+ * In bulk only forward and within a page. How many go at once is seen by nobody: each element has
+ * its own icount, and devices stop where one by one would be looked at. INS is never an IN, which
+ * takes time on the bus. The memory is looked up again after the bus has answered: devices may have
+ * changed the map.
  */
 static uint32_t ins_bulk(
 	struct cpu *cpu, const struct insn *in, uint16_t port, unsigned size, uint32_t want)
@@ -299,7 +301,7 @@ static uint32_t ins_bulk(
 	n = run_length(cpu, in, SEG_ES, edi, size, n, true, &dst);
 	if (n < 2)
 		return 0;
-	cpu->bus->ins(cpu, port, size, n, buf);
+	n = cpu->bus->ins(cpu, port, size, n, buf);
 	lin = cpu->seg[SEG_ES].base + edi;
 	dst = mmu_host(cpu, lin, true, mem_user(cpu));
 	if (dst) {
@@ -323,8 +325,7 @@ static uint32_t outs_bulk(
 	if (n < 2)
 		return 0;
 	memcpy(buf, src, (size_t)n * size);
-	cpu->bus->outs(cpu, port, size, n, buf);
-	return n;
+	return cpu->bus->outs(cpu, port, size, n, buf);
 }
 
 static void watch_io(struct cpu *cpu, uint16_t port, unsigned size)
@@ -338,6 +339,7 @@ static void watch_io(struct cpu *cpu, uint16_t port, unsigned size)
 	{                                                                               \
 		uint32_t n = 0, want = rep_wanted(cpu, in), mask = addr_mask(in);       \
 		uint16_t port = reg_get16(cpu, R_EDX);                                  \
+		type v;                                                                 \
 		if (!want)                                                              \
 			return;                                                         \
 		cpu_check_io(cpu, port, bits / 8);                                      \
@@ -345,8 +347,8 @@ static void watch_io(struct cpu *cpu, uint16_t port, unsigned size)
 			n = ins_bulk(cpu, in, port, bits / 8, want);                    \
 		if (!n) {                                                               \
 			seg_probe_write(cpu, SEG_ES, cpu->gpr[R_EDI] & mask, bits / 8); \
-			seg_write##bits(cpu, SEG_ES, cpu->gpr[R_EDI] & mask,            \
-				(type)cpu->bus->in(cpu, port, bits / 8));               \
+			cpu->bus->ins(cpu, port, bits / 8, 1, &v);                      \
+			seg_write##bits(cpu, SEG_ES, cpu->gpr[R_EDI] & mask, v);        \
 			watch_io(cpu, port, bits / 8);                                  \
 			n = 1;                                                          \
 		}                                                                       \

@@ -96,6 +96,7 @@ void ir_optimise(struct ir_block *b)
 		b->op[--to] = *op;
 	}
 	b->entry_flags = (use | exit) != 0;
+	b->entry_use = use != 0;
 	b->n_ops -= to;
 	for (unsigned i = 0; i < b->n_ops; i++)
 		b->op[i] = b->op[to + i];

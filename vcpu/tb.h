@@ -94,8 +94,9 @@ struct tb_exit {
 			    has its CF; 0: cpu->fl_desc says */
 	uint16_t insn;	 /* index of the instruction */
 	/* For tcg_insn(): it does not ask for flags; it defines them all, if it does not fault; it
-	 * may change what code relies on (E_SYNC); enum block_end. */
-	bool quiet, sets, sync;
+	 * may change what code relies on (E_SYNC); what follows relies on MXCSR in the host's;
+	 * enum block_end. */
+	bool quiet, sets, sync, fp;
 	uint8_t end;
 };
 
@@ -145,6 +146,8 @@ struct tb {
 	uint16_t n_insns;
 	bool dead;	    /* written to, or flushed: not found, not linked to */
 	bool entry_flags;   /* wants the flags of the entry: back_link() */
+	bool entry_use;	    /* an instruction of it surely reads them */
+	bool entry_carry;   /* wants their CF in cpu->fl_c */
 	uint8_t entry_regs; /* guest registers that it changes while it may want them; 0xff: it may
 			       leave without having redefined them */
 	uint32_t code, code_len;  /* offset of the block's code in the cache, bytes */
@@ -241,6 +244,8 @@ uint64_t tcg_insn(struct cpu *cpu, const struct tb_exit *x);
 /* A transcendental instruction of the x87, whose state is in the host's. 0: its handler has to do
  * it. */
 uint32_t tcg_trans(struct cpu *cpu, uint32_t modrm);
+/* Brings the x87 state to the host's for an MMX instruction. 0: it may not go there. */
+uint32_t tcg_mmx(struct cpu *cpu, uint32_t unused);
 /*
  * The same for an instruction that says where to go on. Returns the host address of code to go on
  * at, with cpu->tcg_left and tcg_base anew, or 0 (TCG_EXIT_DONE).

@@ -92,6 +92,12 @@ uint32_t tcg_trans(struct cpu *cpu, uint32_t modrm)
 	return fpu_trans(cpu, modrm);
 }
 
+uint32_t tcg_mmx(struct cpu *cpu, uint32_t unused)
+{
+	(void)unused;
+	return fpu_enter(cpu, false);
+}
+
 uint64_t tcg_host(struct cpu *cpu, uint32_t lin, uint32_t kind)
 {
 	struct tcg *t = cpu->tcg;
@@ -410,7 +416,7 @@ static void begin_run(struct cpu *cpu)
 	t->key = key_now(cpu);
 	t->leave = false;
 	cpu->tcg_base = cpu->run_tlb;
-	if (user && window_wanted(cpu, user)) {
+	if (window_wanted(cpu, user)) {
 		t->key |= KEY_WINDOW;
 		cpu->tcg_base = window_base(cpu, user);
 		window_activate(cpu);
@@ -455,6 +461,8 @@ static bool do_insn(struct cpu *cpu, const struct tb_exit *x)
 	cpu->eip = tb->insn_eip[x->insn];
 	cpu->icount = cpu->tcg_end - (uint64_t)(cpu->tcg_left + rest);
 	cpu->tcg->stats.insn_calls++;
+	if (x->sync)
+		cpu->xmm_live = 0; /* CR0 and CR4 may be others */
 	if (unlikely(cpu->tcg->check != NULL))
 		return false; /* run_block() has it interpreted */
 	if (execute(cpu, in, x->end, cpu->tcg_end))
@@ -474,6 +482,8 @@ static bool block_goes_on(struct cpu *cpu, const struct tb_exit *x)
 	const struct tb *tb = x->tb;
 
 	if (tb->dead || cpu->tcg_left < 0 || engine_end(cpu) < cpu->tcg_end)
+		return false;
+	if (x->fp && !cpu->mxcsr_live) /* what follows relies on it */
 		return false;
 	return cpu->tcg->key == tb->key && cpu->eip == tb->insn_eip[x->insn + 1] &&
 	       cpu->tcg_link_gen[0] == ic->gen[0] && cpu->tcg_link_gen[1] == ic->gen[1];

@@ -27,7 +27,7 @@ def shell_then_off(m):
 class Qemu(session.Machine):
     """The same console driver over qemu-system-i386."""
 
-    def __init__(self, args):
+    def __init__(self, args, vga="none"):
         self.dir = tempfile.mkdtemp(prefix="dejavm-bench-")
         self.err_path = os.path.join(self.dir, "stderr")
         self.output = bytearray()
@@ -35,7 +35,7 @@ class Qemu(session.Machine):
         path = os.path.join(self.dir, "serial0.sock")
         self.err = open(self.err_path, "wb")
         self.start = time.monotonic()
-        self.proc = subprocess.Popen(["qemu-system-i386", "-display", "none", "-vga", "none", "-net", "none", "-no-reboot", "-accel", "tcg",
+        self.proc = subprocess.Popen(["qemu-system-i386", "-display", "none", "-vga", vga, "-net", "none", "-no-reboot", "-accel", "tcg",
                                       "-serial", f"unix:{path},server=on,wait=on"] + args,
                                      stdin=subprocess.DEVNULL, stdout=self.err, stderr=self.err, start_new_session=True)
         self.connect(path)

@@ -110,7 +110,7 @@ def add_file(cpio, name, path):
     cpio.add(name, stat.S_IFREG | 0o755, read(path))
 
 
-def base_cpio(guest):
+def base_cpio(guest, init=os.path.join(SOURCES, "init.sh")):
     cpio = mkinitramfs.Newc()
     for d in ("bin", "dev", "proc", "tmp", "root", "lib", "lib/i386-linux-gnu", "usr", "usr/bin"):
         cpio.add(d, stat.S_IFDIR | 0o755)
@@ -119,7 +119,7 @@ def base_cpio(guest):
     add_file(cpio, "bin/busybox", os.path.join(guest, "busybox"))
     for a in mkinitramfs.APPLETS:
         cpio.add("bin/" + a, stat.S_IFLNK | 0o777, b"busybox")
-    add_file(cpio, "init", os.path.join(SOURCES, "init.sh"))
+    add_file(cpio, "init", init)
     return cpio
 
 

@@ -395,8 +395,9 @@ static void test_redo(void **state)
 static void test_answer_was_out(void **state)
 {
 	static const struct {
-		bool rep_out, seq_out;
-	} cases[] = { { false, false }, { true, false }, { true, true } };
+		bool answering, rep_out, seq_out;
+	} cases[] = { { false, false, false }, { true, false, false }, { true, true, false },
+		{ true, true, true } };
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct blk_flight_row *row;
@@ -416,7 +417,8 @@ static void test_answer_was_out(void **state)
 		row->done = 512;
 		row->rep_at = cases[i].rep_out ? 0 : 1;
 		row->seq_at = cases[i].seq_out ? 0 : 1;
-		atomic_store(&row->state, BLK_FLIGHT_DONE);
+		atomic_store(
+			&row->state, cases[i].answering ? BLK_FLIGHT_ANSWERING : BLK_FLIGHT_DONE);
 		assert_true(rig_start(&r));
 		assert_int_equal(
 			rig_rep(&r, &rep, cases[i].rep_out ? 100 : 10000), !cases[i].rep_out);
@@ -432,6 +434,59 @@ static void test_answer_was_out(void **state)
 		assert_int_equal(atomic_load(&r.flight->row[0].id), 0);
 		rig_done(&r);
 	}
+}
+
+/* The one whose answers were being given comes first: the others' would move its places. */
+static void test_answering_first(void **state)
+{
+	struct blk_flight_row *row;
+	struct blkseq_msg m = { 0 };
+	struct blk_rep rep = { 0 };
+	struct rig r;
+
+	rig_init(&r);
+	rig_drive(&r, raw_path, "raw");
+	rig_drive(&r, raw2_path, "raw");
+	row = put_row(&r, 0, BLK_WRITE, 3, 0, 0);
+	row->rq.drive = 1;
+	atomic_store(&row->state, BLK_FLIGHT_ANSWERING);
+	atomic_store(&put_row(&r, 1, BLK_WRITE, 1, 0, 1)->state, BLK_FLIGHT_DONE);
+	put_row(&r, 2, BLK_READ, 2, 0, 2);
+	assert_true(rig_start(&r));
+	for (unsigned i = 0; i < 3; i++) {
+		static const uint64_t ids[] = { 3, 1, 2 };
+
+		assert_true(rig_seq(&r, &m, 10000) && rig_rep(&r, &rep, 0));
+		assert_int_equal(m.id, ids[i]);
+		assert_int_equal(rep.id, ids[i]);
+	}
+	assert_true(file_has(raw_path, 0, 4096, 0x11));
+	assert_true(file_has(raw2_path, 0, 4096, 0x22));
+	assert_int_equal(rig_quit(&r), 0);
+	rig_done(&r);
+}
+
+/* A read that was done is not done again behind a write that came later. */
+static void test_read_before_write(void **state)
+{
+	struct blk_rep rep = { 0 };
+	struct rig r;
+
+	rig_init(&r);
+	rig_drive(&r, raw_path, "raw");
+	atomic_store(&put_row(&r, 0, BLK_READ, 1, 0, 0)->state, BLK_FLIGHT_DONE);
+	put_row(&r, 1, BLK_WRITE, 2, 0, 1);
+	memset(in_buf(&r, 0), 0x11, 4096);
+	make_raw(raw_path, 0x99);
+	assert_true(rig_start(&r));
+	assert_true(rig_rep(&r, &rep, 10000));
+	assert_int_equal(rep.id, 1);
+	assert_true(buffer_has(in_buf(&r, 0), 4096, 0x11));
+	assert_true(rig_rep(&r, &rep, 10000));
+	assert_int_equal(rep.id, 2);
+	assert_true(file_has(raw_path, 0, 4096, 0));
+	assert_int_equal(rig_quit(&r), 0);
+	rig_done(&r);
 }
 
 /* ---- killed in the middle of heavy writing ---- */
@@ -694,8 +749,9 @@ int main(void)
 	const struct CMUnitTest tests[] = { T(test_raw), T(test_qcow2), T(test_overlay),
 		T(test_two_drives), T(test_refused_image), T(test_host_error), T(test_must_fail),
 		T(test_replay_error), T(test_inject), T(test_redo), T(test_answer_was_out),
-		T(test_flood), T(test_flood_early), T(test_flood_two), T(test_mad_devices),
-		T(test_mad_readonly), T(test_mad_ids), T(test_mad_replaylog) };
+		T(test_answering_first), T(test_read_before_write), T(test_flood),
+		T(test_flood_early), T(test_flood_two), T(test_mad_devices), T(test_mad_readonly),
+		T(test_mad_ids), T(test_mad_replaylog) };
 #undef T
 	const char *seed = getenv("SEED");
 

@@ -15,7 +15,7 @@ static void item_select(struct rig *r, uint16_t key)
 static void item_bytes(struct rig *r, uint16_t key, void *buf, size_t len)
 {
 	item_select(r, key);
-	machine_ins(r->m, 0x511, 1, (uint32_t)len, buf);
+	rig_ins(r, 0x511, 1, (uint32_t)len, buf);
 }
 
 /* A file's key and length; 0: it is not in the directory. */
@@ -28,7 +28,7 @@ static uint16_t file_find(struct rig *r, const char *name, uint32_t *ret_len)
 	n = get_be32(head);
 	assert_true(n > 0 && n <= FW_CFG_FILES_MAX);
 	while (n--) {
-		machine_ins(r->m, 0x511, 1, 64, e);
+		rig_ins(r, 0x511, 1, 64, e);
 		if (strcmp((char *)e + 8, name) == 0) {
 			*ret_len = get_be32(e);
 			return (uint16_t)(e[4] << 8 | e[5]);

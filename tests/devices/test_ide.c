@@ -6,7 +6,7 @@
 #include "pci.h"
 
 #define RAM	  (4u << 20)
-#define DISK_LEN  (20u << 20)
+#define DISK_LEN  (6u << 20)
 #define DISK2_LEN (1u << 20)
 #define SECTORS	  (DISK_LEN / 512)
 #define BM	  0xc000
@@ -679,10 +679,14 @@ static void test_two_units(void **state)
 	out(0x1f7, 0x20);
 	drive_rig_settle(d);
 	assert_int_equal(irq(14), 1);
-	/* the other one has no interrupt */
+	/* the line is the other one's with its next command, which has none */
 	out(0x1f6, 0xe0);
+	assert_int_equal(irq(14), 1);
+	assert_int_equal(in(0x1f7), DRDY | DSC);
+	out(0x3f6, 0);
 	assert_int_equal(irq(14), 0);
 	out(0x1f6, 0xf0);
+	out(0x3f6, 0);
 	assert_int_equal(irq(14), 1);
 	machine_ins(r->m, 0x1f0, 2, 256, buf);
 	assert_memory_equal(buf, d->media[1].bytes + 3 * 512, 512);

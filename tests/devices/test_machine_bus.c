@@ -518,6 +518,7 @@ static void test_bulk(void **state)
 	};
 
 	bed_start(b);
+	out_port(b, 0, 0x80, 0); /* its reply tells of the map */
 	assert_int_equal(bus_server_request(&b->s, &rq, (const uint8_t *)"hello", 5, &b->rep,
 				 b->out, &b->out_len, &b->err),
 		0);
@@ -526,7 +527,7 @@ static void test_bulk(void **state)
 	assert_true(bus_server_request(&b->s, &rq, (const uint8_t *)"hello", 5, &b->rep, b->out,
 			    &b->out_len, &b->err) < 0);
 	rq = (struct bus_req){
-		.hdr.type = BUS_INS, .icount = 2, .addr = 0xe9, .size = 1, .count = 3
+		.hdr.type = BUS_INS, .icount = 6, .addr = 0xe9, .size = 1, .count = 3
 	};
 	ok(b, rq);
 	assert_int_equal(b->out_len, 3);
@@ -536,11 +537,77 @@ static void test_bulk(void **state)
 	rq.count = 0x80000001;
 	rq.size = 2;
 	assert_true(request(b, rq) < 0);
-	checkpoint(b, 3);
+	checkpoint(b, 9);
 	assert_int_equal(seq_flush(&b->seq, &b->err), 0);
 	assert_int_equal(
 		seq_init(&b->seq, &b->err), 0); /* answered: all before it has been heard */
-	heard(b, "out@3:1:hello init@3 ");
+	heard(b, "out@9:1:hello init@9 ");
+	bed_free(b);
+}
+
+/* Programs the PIT's counter 0 and reads its status and count by REP INSB, in pieces of at most
+ * piece elements. */
+static void read_pit(uint8_t *buf, uint32_t n, uint32_t piece)
+{
+	struct bed *b = bed_new();
+	uint64_t at = 10;
+
+	bed_start(b);
+	out_port(b, at, 0x43, 0x34);
+	out_port(b, at, 0x40, 0xff);
+	out_port(b, at, 0x40, 0xff);
+	while (n > 0) {
+		uint32_t k = n < piece ? n : piece;
+
+		ok(b, (struct bus_req){ .hdr.type = BUS_INS,
+			      .icount = at,
+			      .addr = 0x40,
+			      .size = 1,
+			      .count = k,
+			      .deadline_ns = BUS_NEVER });
+		assert_in_range(b->out_len, 1, k);
+		memcpy(buf, b->out, b->out_len);
+		buf += b->out_len;
+		at += b->out_len;
+		n -= b->out_len;
+		if (b->rep.stop_icount <= at)
+			checkpoint(b, at);
+	}
+	bed_free(b);
+}
+
+/* Where a REP INS is cut is seen by nobody: each element is read at its own time. */
+static void test_bulk_in_pieces(void **state)
+{
+	uint8_t whole[3000], pieces[3000];
+
+	read_pit(whole, sizeof(whole), sizeof(whole));
+	assert_memory_not_equal(whole, whole + 2000, 1000); /* time does pass */
+	for (uint32_t piece = 1; piece < 1000; piece = piece * 3 + 1) {
+		read_pit(pieces, sizeof(pieces), piece);
+		assert_memory_equal(whole, pieces, sizeof(whole));
+	}
+}
+
+/* A REP OUTS ends with the element that raises an interrupt. */
+static void test_bulk_ends_at_an_interrupt(void **state)
+{
+	/* IER of the first serial port: nothing, transmitter empty, nothing... */
+	static const uint8_t ier[] = { 0, 0, 2, 0, 2, 0 };
+	struct bus_req rq = {
+		.hdr.type = BUS_OUTS, .icount = 20, .addr = 0x3f9, .size = 1, .count = 6
+	};
+	struct bed *b = bed_new();
+
+	bed_start(b);
+	for (unsigned i = 0; i < 4; i++) /* the 8259s: ICW1 to ICW4, then all unmasked */
+		out_port(b, 1 + i, i ? 0x21 : 0x20, (uint8_t[]){ 0x11, 0x20, 0x04, 0x01 }[i]);
+	out_port(b, 6, 0x21, 0);
+	out_port(b, 7, 0x3fc, 8); /* OUT2 lets the interrupt out */
+	assert_int_equal(
+		bus_server_request(&b->s, &rq, ier, 6, &b->rep, b->out, &b->out_len, &b->err), 0);
+	assert_int_equal(b->rep.data, 3);
+	assert_true(b->rep.flags & BUS_F_INTR);
 	bed_free(b);
 }
 
@@ -623,6 +690,8 @@ int main(void)
 		cmocka_unit_test(test_guest_exit),
 		cmocka_unit_test(test_shutdown_event_at_halt),
 		cmocka_unit_test(test_bulk),
+		cmocka_unit_test(test_bulk_in_pieces),
+		cmocka_unit_test(test_bulk_ends_at_an_interrupt),
 		cmocka_unit_test(test_output_batches),
 		cmocka_unit_test(test_bad_vcpu),
 		cmocka_unit_test(test_bad_sequencer),

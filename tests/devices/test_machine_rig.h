@@ -37,6 +37,17 @@ static inline void rig_output(void *opaque, int stream, const void *buf, size_t 
 	r->out_len += len;
 }
 
+/* REP INS of n elements, as often as the vCPU would have to look up in between. */
+static inline void rig_ins(struct rig *r, uint16_t port, unsigned size, uint32_t n, uint8_t *buf)
+{
+	for (uint32_t k; n > 0; n -= k, buf += (size_t)k * size) {
+		k = machine_ins(r->m, port, size, n, buf);
+		assert_in_range(k, 1, n);
+		r->m->icount++;
+		machine_run_timers(r->m);
+	}
+}
+
 static inline void rig_credit(void *opaque, int stream, uint32_t len)
 {
 	((struct rig *)opaque)->credit[stream] += len;

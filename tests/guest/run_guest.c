@@ -70,17 +70,19 @@ static void bus_out(struct cpu *cpu, uint16_t port, unsigned size, uint32_t val)
 	}
 }
 
-static void bus_ins(struct cpu *cpu, uint16_t port, unsigned size, uint32_t n, void *buf)
+static uint32_t bus_ins(struct cpu *cpu, uint16_t port, unsigned size, uint32_t n, void *buf)
 {
 	memset(buf, 0xff, (size_t)n * size);
+	return n;
 }
 
-static void bus_outs(struct cpu *cpu, uint16_t port, unsigned size, uint32_t n, const void *buf)
+static uint32_t bus_outs(struct cpu *cpu, uint16_t port, unsigned size, uint32_t n, const void *buf)
 {
 	const uint8_t *p = buf;
 
 	for (uint32_t i = 0; i < n && port == 0xe9; i++)
 		putchar(p[i * size]);
+	return n;
 }
 
 static uint64_t bus_mmio_read(struct cpu *cpu, uint32_t gpa, unsigned size)

@@ -142,7 +142,7 @@ def wait_screen(m, q, *needles, timeout=180):
         text = screen(q)
         if all(n in text for n in needles):
             return text
-        time.sleep(0.3)
+        time.sleep(0.7)
     raise AssertionError(f"waited for {needles!r}; the screen shows:\n{text}")
 
 
@@ -172,25 +172,30 @@ def power_off(m):
 # ---- kill -9 of blkproxy ----
 
 class Killer(threading.Thread):
-    """Kills blkproxy again and again, at random moments; the group has to go on with a new one."""
+    """Kills blkproxy again and again, at random moments; the group has to go on with a new one. The hub gives up when it dies more
+    than five times in ten seconds, so at most four of the kills lie within such a time."""
 
-    def __init__(self, machine, seed, pause=(0.1, 0.6)):
+    def __init__(self, machine, seed, pause=(0.1, 0.8)):
         super().__init__(daemon=True)
         self.machine, self.pause = machine, pause
         self.rng = random.Random(seed)
         self.over = threading.Event()
-        self.n = 0
-        self.last = None
+        self.times, self.last = [], None
+
+    @property
+    def n(self):
+        return len(self.times)
 
     def run(self):
         while not self.over.wait(self.rng.uniform(*self.pause)) and self.machine.proc.poll() is None:
+            now = time.monotonic()
             pid = self.machine.members().get("blkproxy")
-            if pid is None or pid == self.last:
+            if pid is None or pid == self.last or len([t for t in self.times if now - t < 11]) >= 4:
                 continue
             try:
                 os.kill(pid, signal.SIGKILL)
                 self.last = pid
-                self.n += 1
+                self.times.append(time.monotonic())
             except OSError:
                 pass
 

@@ -340,6 +340,19 @@ static void put_fpu(struct gen *g)
 		put_modrm_mem(g, modrm >> 3 & 7);
 }
 
+/* CR0.TS, most often clear. */
+static void put_ts(struct gen *g)
+{
+	static const uint8_t toggle[] = { 0x0f, 0x20, 0xc0, 0x34, 0x08, 0x0f, 0x22, 0xc0 };
+
+	if (!chance(g, 4)) {
+		gen_put(g, 0x060f, 2);
+		return;
+	}
+	for (unsigned i = 0; i < sizeof(toggle); i++)
+		gen_put(g, toggle[i], 1);
+}
+
 /* Any row of sse.def, or LDMXCSR, STMXCSR. */
 static void put_sse(struct gen *g)
 {
@@ -348,6 +361,10 @@ static void put_sse(struct gen *g)
 	uint8_t p[15] = { 0 };
 	struct insn in;
 
+	if (g->ts && chance(g, 10)) {
+		put_ts(g);
+		return;
+	}
 	if (chance(g, 24)) {
 		put(g, 0xae0f, 2);
 		put_modrm_mem(g, 2 + gen_random(g) % 2);
@@ -485,6 +502,7 @@ void gen_build(struct gen *g, struct vm *vm, uint64_t seed)
 	g->code16 = kind < 2;
 	g->fpu = chance(g, 4);
 	g->sse = seed % 4 == 1;
+	g->ts = seed % 16 == 5;
 	g->sys = seed % 4 == 2 && !g->code16;
 	if (g->sse) {
 		if (cpu_model_set(cpu, "max", NULL) < 0) /* a lesser host */

@@ -22,6 +22,7 @@ struct gen {
 	} jump[1024];
 	unsigned n_jumps;
 	bool code16, fpu, sse, sys;
+	bool ts; /* with sse: CR0.TS comes and goes */
 };
 
 uint32_t gen_random(struct gen *g);

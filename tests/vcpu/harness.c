@@ -15,14 +15,21 @@ static struct vm *vm_of(struct cpu *cpu)
 	return cpu->bus_opaque;
 }
 
-static void note(struct vm *vm, bool write, bool mmio, uint32_t addr, unsigned size, uint64_t val)
+/* after: elements of the same instruction before this access */
+static void note_after(struct vm *vm, bool write, bool mmio, uint32_t addr, unsigned size,
+	uint64_t val, uint32_t after)
 {
-	struct vm_access a = { write, mmio, size, addr, val, cpu_icount(vm->cpu) };
+	struct vm_access a = { write, mmio, size, addr, val, cpu_icount(vm->cpu) + after };
 
 	if (vm->n_log < 256)
 		vm->log[vm->n_log++] = a;
 	if (vm->on_access)
 		vm->on_access(vm, &a);
+}
+
+static void note(struct vm *vm, bool write, bool mmio, uint32_t addr, unsigned size, uint64_t val)
+{
+	note_after(vm, write, mmio, addr, size, val, 0);
 }
 
 static uint32_t bus_in(struct cpu *cpu, uint16_t port, unsigned size)
@@ -39,25 +46,29 @@ static void bus_out(struct cpu *cpu, uint16_t port, unsigned size, uint32_t val)
 	note(vm_of(cpu), true, false, port, size, val);
 }
 
-static void bus_ins(struct cpu *cpu, uint16_t port, unsigned size, uint32_t n, void *buf)
+static uint32_t bus_ins(struct cpu *cpu, uint16_t port, unsigned size, uint32_t n, void *buf)
 {
 	struct vm *vm = vm_of(cpu);
 
-	note(vm, false, false, port, size, n);
+	vm->n_bulk++;
 	for (uint32_t i = 0; i < n; i++) {
+		note_after(vm, false, false, port, size, vm->in_value, i);
 		memcpy((uint8_t *)buf + i * size, &vm->in_value, size);
 		vm->in_value++;
 	}
+	return n;
 }
 
-static void bus_outs(struct cpu *cpu, uint16_t port, unsigned size, uint32_t n, const void *buf)
+static uint32_t bus_outs(struct cpu *cpu, uint16_t port, unsigned size, uint32_t n, const void *buf)
 {
 	for (uint32_t i = 0; i < n; i++) {
 		uint32_t v = 0;
 
 		memcpy(&v, (const uint8_t *)buf + i * size, size);
-		note(vm_of(cpu), true, false, port, size, v);
+		note_after(vm_of(cpu), true, false, port, size, v, i);
 	}
+	vm_of(cpu)->n_bulk++;
+	return n;
 }
 
 static uint64_t bus_mmio_read(struct cpu *cpu, uint32_t gpa, unsigned size)

@@ -58,6 +58,7 @@ struct vm {
 	uint8_t codemap[VM_RAM_LEN / 4096 / 8];
 	struct vm_access log[256]; /* bus accesses */
 	unsigned n_log;
+	unsigned n_bulk; /* requests of INS and OUTS, of any number of elements */
 	bool shutdown;
 	/* Called for each bus access; may be NULL. */
 	void (*on_access)(struct vm *vm, const struct vm_access *a);

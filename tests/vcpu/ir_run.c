@@ -438,7 +438,7 @@ static bool do_op(struct run *s, const struct ir_op *op)
 		break;
 	case IR_EFL: cpu->eflags = op->dst ? cpu->eflags | op->imm : cpu->eflags & ~op->imm; break;
 	case IR_GETSEG: set(s, op->dst, op->size, cpu->seg[op->imm].sel); break;
-	case IR_UP: return !(cpu->eflags & FL_DF) || leave_before(s, op);
+	case IR_DIR: set(s, op->dst, 4, cpu->eflags & FL_DF ? -2 * op->imm : 0); break;
 	case IR_RDTSC: return do_quiet(s, op);
 	case IR_CALLI:
 		if (insn_enc(&s->b->insn[op->insn]) & E_SYNC) /* the mode is the engine's */
