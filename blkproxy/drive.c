@@ -125,10 +125,10 @@ static void inject(struct drive *d, struct drive_work *w)
 	for (size_t i = 0; i < d->cfg->n_inject && i < 64; i++) {
 		const Dejavm__BlkInject *k = d->cfg->inject[i];
 
-		if (!rule_hits(k, &w->rq) || (d->injected >> i & 1))
+		if (!rule_hits(k, &w->rq) || (*d->injected >> i & 1))
 			continue;
 		if (k->once)
-			d->injected |= UINT64_C(1) << i;
+			*d->injected |= UINT64_C(1) << i;
 		w->must_fail = true;
 		w->error = k->error;
 		w->done = k->has_sector ? k->sector * BLK_SECTOR - w->rq.offset : 0;

@@ -54,7 +54,8 @@ struct drive {
 	bool replaying;		 /* errors are the log's to make; a new one is the end */
 	bool through;		 /* cache=writethrough */
 	uint8_t *bounce;	 /* the first sector of a write */
-	uint64_t injected;	 /* bits: rules with once=on that have fired */
+	uint64_t *injected;	 /* bits: rules with once=on that have fired */
+	uint64_t injected_here;	 /* where, if nobody has a place for it that lasts */
 	struct blk_stats *stats; /* or NULL */
 	/* Requests, in order. Everything below is under lock. */
 	pthread_mutex_t lock;

@@ -92,6 +92,7 @@ void drive_init(struct drive *d, const Dejavm__BlkDrive *cfg, bool replaying)
 	pthread_mutex_init(&d->lock, NULL);
 	pthread_cond_init(&d->changed, NULL);
 	d->end = &d->first;
+	d->injected = &d->injected_here;
 	d->through = cfg->cache == DEJAVM__BLK_CACHE__BLK_CACHE_WRITETHROUGH;
 }
 

@@ -46,8 +46,10 @@ int server_init(struct server *s, struct proc *p, struct drive *drives, unsigned
 	s->in = s->out ? proc_map_min(p, "blkin", true, BLK_DATA_LEN, err) : NULL;
 	if (!s->in)
 		return -err->code;
-	for (unsigned i = 0; i < n_drives; i++)
+	for (unsigned i = 0; i < n_drives; i++) {
 		drives[i].stats = &s->flight->stats[i];
+		drives[i].injected = &s->flight->injected[i];
+	}
 	s->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	return s->wake_fd < 0 ? error_set(err, errno, "eventfd: %s", strerror(errno)) : 0;
 }

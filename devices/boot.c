@@ -3,8 +3,8 @@
  * Firmware and direct boot: what lies in ROM, what a reset puts into RAM, what fw_cfg tells. See
  * docs/boot.md.
  *
- * Direct boot's ROM is 64 KiB at F0000 and at the top of 4 GiB: the RSDP at its start,
- * reset_stub.asm at its end.
+ * Direct boot's ROM is 64 KiB at F0000 and at the top of 4 GiB: the RSDP at its start, SMBIOS's
+ * structures, reset_stub.asm at its end.
  */
 #include "boot.h"
 #include <errno.h>
@@ -19,6 +19,9 @@
 #include "reset_stub.h"
 
 #define STUB_ROM_LEN	  0x10000
+#define STUB_ROM_GPA	  0xf0000
+#define STUB_SMBIOS	  0x100 /* entry point, and its structures */
+#define STUB_SMBIOS_DATA  0x200
 #define STUB_OFFSET	  0xfc00
 #define STUB_PARAMS	  0xff00
 #define FIRMWARE_UNIT	  0x10000
@@ -195,6 +198,9 @@ static void stub_rom_build(struct boot *b, uint8_t *rom)
 
 	memset(rom, 0, STUB_ROM_LEN);
 	memcpy(rom, b->acpi_linked.rsdp, ACPI_RSDP_LEN);
+	smbios_link(&b->smbios, STUB_ROM_GPA + STUB_SMBIOS_DATA);
+	memcpy(rom + STUB_SMBIOS, b->smbios.anchor, SMBIOS_ANCHOR_LEN);
+	memcpy(rom + STUB_SMBIOS_DATA, b->smbios.data, b->smbios.len);
 	memcpy(rom + STUB_OFFSET, reset_stub, sizeof(reset_stub));
 	for (size_t i = 0; i < sizeof(params) / sizeof(params[0]); i++)
 		put_le32(rom + STUB_PARAMS + 4 * i, params[i]);
@@ -297,6 +303,8 @@ static int fw_cfg_fill(struct machine *m, struct boot *b, struct error *err)
 	fw_cfg_add_file(fw, "etc/acpi/tables", b->acpi.data, b->acpi.len);
 	fw_cfg_add_file(fw, "etc/boot-fail-wait", wait_for_ever, sizeof(wait_for_ever));
 	fw_cfg_add_file(fw, "etc/e820", b->e820_bytes, b->n_e820 * BOOT_E820_LEN);
+	fw_cfg_add_file(fw, "etc/smbios/smbios-anchor", b->smbios.anchor, SMBIOS_ANCHOR_LEN);
+	fw_cfg_add_file(fw, "etc/smbios/smbios-tables", b->smbios.data, b->smbios.len);
 	fw_cfg_add_file(fw, "etc/table-loader", script, (uint32_t)n);
 	return boot_order_setup(m, b, err);
 }
@@ -323,6 +331,7 @@ int boot_setup(struct machine *m, struct error *err)
 		return error_set(err, EINVAL,
 			"both a kernel and a firmware: -kernel boots directly, without -bios");
 	acpi_build(&b->acpi);
+	smbios_build(&b->smbios, b->ram_bytes);
 	b->ram_top = (b->ram_bytes - b->acpi.len) & ~UINT64_C(0xfff);
 	if (direct && b->ram_top <= MACHINE_RAM_MIN)
 		return error_set(err, ENOMEM,

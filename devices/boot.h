@@ -9,6 +9,7 @@
 
 #include "acpi.h"
 #include "machine.h"
+#include "smbios.h"
 
 #define BOOT_LOADS_MAX	  80
 #define BOOT_BUFFERS_MAX  16
@@ -59,6 +60,7 @@ struct boot {
 	unsigned n_buffers;
 	struct acpi acpi;	 /* as the firmware gets it: not linked */
 	struct acpi acpi_linked; /* as direct boot places it */
+	struct smbios smbios;	 /* likewise */
 	uint8_t e820_bytes[BOOT_E820_MAX * BOOT_E820_LEN];
 };
 

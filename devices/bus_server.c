@@ -291,9 +291,19 @@ static int serve(struct bus_server *s, const struct bus_req *rq, const uint8_t *
  * Does the guest itself make this request? Then a replay has it at the same icount. A checkpoint
  * may come because the doorbell rang, with nothing to take, so it must leave no trace.
  */
-static bool is_guests(unsigned type)
+static bool is_guests(const struct bus_server *s, const struct bus_req *rq)
 {
-	return type != BUS_CHECKPOINT && type != BUS_DIGEST && type != BUS_FLUSH;
+	uint16_t port = (uint16_t)rq->addr;
+
+	switch (rq->hdr.type) {
+	case BUS_CHECKPOINT:
+	case BUS_DIGEST:
+	case BUS_FLUSH: return false;
+	/* Whether the vCPU asks may depend on doorbells, too (rules 12 and 13). */
+	case BUS_IN: return rq->size != 1 || !machine_in_is_quick(s->m, port);
+	case BUS_OUT: return !machine_may_defer(s->m, port, rq->size, (uint32_t)rq->data);
+	default: return true;
+	}
 }
 
 /* What the guest wrote since the last request, where that could wait. */
@@ -347,7 +357,7 @@ int bus_server_request(struct bus_server *s, const struct bus_req *rq, const uin
 	r = deferred(s, rq, &data, &len, err);
 	if (r < 0)
 		return r;
-	if (is_guests(rq->hdr.type))
+	if (is_guests(s, rq))
 		machine_ferr(s->m, rq->flags & BUS_RF_FERR);
 	r = serve(s, rq, data, len, rep, out, ret_len, err);
 	if (r < 0)

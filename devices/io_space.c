@@ -320,22 +320,27 @@ void machine_ports_update(struct machine *m)
 			d->cls->ports(d);
 }
 
-bool machine_deferred(struct machine *m, uint16_t port, unsigned size, uint32_t val)
+bool machine_may_defer(const struct machine *m, uint16_t port, unsigned size, uint32_t val)
 {
 	const struct memmap_page *mp = m->cfg.memmap;
-	const struct board *b = m->board;
-	uint8_t intr = b->intr;
-	uint32_t n_apic = b->n_apic;
-	unsigned i;
 
-	for (i = 0; i < mp->n_defer; i++) {
+	for (unsigned i = 0; i < mp->n_defer; i++) {
 		const struct port_defer *d = &mp->defer[i];
 
 		if (port >= d->port && port - d->port < d->len && size == d->size &&
 			!(val & d->mask))
-			break;
+			return true;
 	}
-	if (i == mp->n_defer)
+	return false;
+}
+
+bool machine_deferred(struct machine *m, uint16_t port, unsigned size, uint32_t val)
+{
+	const struct board *b = m->board;
+	uint8_t intr = b->intr;
+	uint32_t n_apic = b->n_apic;
+
+	if (!machine_may_defer(m, port, size, val))
 		return false;
 	io_write(m, port, size, val);
 	must(b->intr == intr && b->n_apic == n_apic);

@@ -217,6 +217,8 @@ static inline uint64_t machine_now_ns(const struct machine *m)
 }
 /* Starts a request: sets the time, forgets the DMA list if the vCPU has been told of it. */
 void machine_begin(struct machine *m, uint64_t icount);
+/* Might the vCPU have deferred this write? By the list of the last reply. */
+bool machine_may_defer(const struct machine *m, uint16_t port, unsigned size, uint32_t val);
 /* Then: a deferred write. False: it is to no port that may be written so. */
 bool machine_deferred(struct machine *m, uint16_t port, unsigned size, uint32_t val);
 /* Second step of a request of the guest: level of FERR# with it. */

@@ -4,7 +4,7 @@
  *
  * Whose names are opened: the user's, as he wrote them, for writing if the drive is; and names of
  * backing files, which are those of whoever made the image, for reading only, and only until all
- * images are open. Nothing but regular files and block devices.
+ * images are open. Nothing but regular files, and block devices if the user named them.
  */
 #include "disks.h"
 
@@ -74,6 +74,7 @@ static int open_file(
 	struct hub *hub, unsigned drive, const char *name, bool write, struct error *err)
 {
 	struct disks *d = &hub->disks;
+	bool users = !strcmp(name, d->drives[drive].file);
 	const struct disk_file *other;
 	struct stat st;
 	int fd = open(name, (write ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
@@ -83,6 +84,11 @@ static int open_file(
 	if (fstat(fd, &st) < 0 || (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))) {
 		close(fd);
 		return error_set(err, EINVAL, "it is neither a file nor a block device");
+	}
+	if (!users && !S_ISREG(st.st_mode)) {
+		close(fd);
+		return error_set(
+			err, EACCES, "an image may not name a block device as its backing file");
 	}
 	other = other_user(d, drive, &st, write);
 	if (other) {

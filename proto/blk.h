@@ -128,6 +128,8 @@ struct blk_flight {
 		uint32_t rep_at, seq_at;
 	} row[BLK_BUFS];
 	struct blk_stats stats[BLK_DRIVES_MAX];
+	uint64_t injected[BLK_DRIVES_MAX]; /* bits: errors on purpose that were to come once, and
+					      came */
 	uint64_t n_fails;
 	struct blk_fail {
 		uint64_t id; /* 0: free; written last */

@@ -8,7 +8,7 @@ before it, sysvinit, logins on ttyS0 and tty1. Nothing of the packages is execut
 --debs has the packages of the root file system; --grub-dir is i386-pc's of grub-pc-bin. Leaves in --out: disk.raw, vmlinuz, modules/ (the
 kernel's drivers for such a disk, modules/order says in which order to load them), initrd (the disk's; without root= it gives a shell).
 
-Log in as root with the password "dejavm"; the prompt is "dejavm# ". The same packages give the same bytes.
+Log in as root with the password "dejavm"; the prompt is "dejavm# ".
 """
 import argparse
 import gzip
@@ -19,13 +19,14 @@ import stat
 import struct
 import subprocess
 import sys
+import tarfile
 import tempfile
 
 import mkinitramfs
 
 SECTOR = 512
 PARTITION_LBA = 2048
-# Same bytes every time: what would be random or the time of day.
+# What would be random, or the time of day.
 EPOCH = "1700000000"
 FS_UUID = "de1afa11-0000-4000-8000-000000000001"
 DISK_ID = 0x64656a61
@@ -119,6 +120,9 @@ exec switch_root /mnt /sbin/init
 # glibc's crypt() of "dejavm", sha256 with few rounds: nobody attacks it.
 SHADOW_ROOT = "root:@HASH@:19676:0:99999:7:::"
 
+# What is not root's (note_owners() adds). debugfs sets owners, so that no privilege is needed here.
+OWNERS = {"etc/shadow": (0, 42)}
+
 FILES = {
     "etc/hostname": "dejavm\n",
     "etc/hosts": "127.0.0.1\tlocalhost dejavm\n",
@@ -151,7 +155,7 @@ def run(*cmd, **kw):
 
 
 def unpack(deb, root, only=()):
-    """A package's files as they are, owners too where we may; without what only people read."""
+    """A package's files as they are; without what only people read."""
     tar = subprocess.Popen(["dpkg-deb", "--fsys-tarfile", deb], stdout=subprocess.PIPE)
     cmd = ["tar", "-x", "-p", "--keep-directory-symlink", "-C", root] + [f"--exclude={p}" for p in LEFT_OUT] + list(only)
     if only:
@@ -173,6 +177,18 @@ def write(root, name, text, mode=0o644):
 def read(*path):
     with open(os.path.join(*path), "rb") as f:
         return f.read()
+
+
+def note_owners(deb):
+    """Remembers which of a package's files are not root's."""
+    tar = subprocess.Popen(["dpkg-deb", "--fsys-tarfile", deb], stdout=subprocess.PIPE)
+    with tarfile.open(fileobj=tar.stdout, mode="r|") as t:
+        for f in t:
+            if f.uid or f.gid:
+                top, _, rest = f.name.removeprefix("./").partition("/")
+                OWNERS[os.path.join(MERGED.get(top, top), rest)] = (f.uid, f.gid)
+    if tar.wait() != 0:
+        fail(f"cannot read {deb}")
 
 
 # ---- the kernel's modules ----
@@ -244,6 +260,7 @@ def make_root(a, root):
     for deb in sorted(os.listdir(a.debs)):
         if deb.endswith(".deb"):
             unpack(os.path.join(a.debs, deb), root)
+            note_owners(os.path.join(a.debs, deb))
     # What the packages' maintainer scripts would do.
     for kind, names in (("passwd", ("passwd", 0o644)), ("group", ("group", 0o644))):
         write(root, "etc/" + names[0], read(root, f"usr/share/base-passwd/{kind}.master"), names[1])
@@ -278,10 +295,6 @@ def make_root(a, root):
             os.utime(os.path.join(d, n), (int(EPOCH), int(EPOCH)), follow_symlinks=False)
 
 
-# What is not root's. debugfs sets owners, so that none is asked for here.
-OWNERS = {"etc/shadow": (0, 42)}
-
-
 def set_owners(image, root):
     lines = []
     for d, dirs, names in os.walk(root):
@@ -289,7 +302,7 @@ def set_owners(image, root):
             path = os.path.join(d, n)
             rel = os.path.relpath(path, root)
             st = os.lstat(path)
-            uid, gid = OWNERS.get(rel, (0, 0) if os.geteuid() else (st.st_uid, st.st_gid))
+            uid, gid = OWNERS.get(rel, (0, 0))
             if (st.st_uid, st.st_gid) != (uid, gid):
                 lines += [f'sif "/{rel}" uid {uid}', f'sif "/{rel}" gid {gid}']
     if lines:

@@ -4,8 +4,8 @@
 #
 #   scripts/soak.sh [MINUTES]        default: 60
 #
-# A third of the time goes to recordings and replays on a loaded host with processes stopped and
-# continued, a third to the fuzzers, a third to random instruction streams. Stops at the
+# A quarter of the time goes to recordings and replays on a loaded host with processes stopped and continued, a quarter to the same
+# with disks and kill -9 of blkproxy, a quarter to the fuzzers, a quarter to random instruction streams. Stops at the
 # first failure, with the command that repeats it.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
@@ -19,7 +19,8 @@ export DEJAVM_GUEST="${DEJAVM_GUEST:-$DEJAVM_BUILD/guest}"
 "$here/deps.sh" all
 "$here/build.sh" "$DEJAVM_BUILD" > /dev/null
 "$here/fetch-guest.sh" "$DEJAVM_GUEST" both
-share=$((minutes * 20)) # seconds
+"$here/fetch-disk.sh" "$DEJAVM_GUEST"
+share=$((minutes * 15)) # seconds
 seed=$(date +%s)
 
 now() { date +%s; }
@@ -29,6 +30,17 @@ end=$(($(now) + share))
 while [ "$(now)" -lt $end ]; do
     echo "python3 tests/system/test_determinism.py --rounds 3 --seed $seed"
     (cd "$root" && python3 tests/system/test_determinism.py --rounds 3 --seed "$seed") || exit 1
+    seed=$((seed + 1))
+done
+
+echo "== disks, $share s from seed $seed"
+end=$(($(now) + share))
+part="debian installer"
+while [ "$(now)" -lt $end ]; do
+    echo "python3 tests/system/test_disk.py --long --seed $seed $part busy"
+    # shellcheck disable=SC2086
+    (cd "$root" && python3 tests/system/test_disk.py --long --seed "$seed" $part busy) || exit 1
+    part=
     seed=$((seed + 1))
 done
 

@@ -4,7 +4,7 @@
 #
 #   scripts/test.sh [--quick] [STAGE...]
 #
-# Stages: format build unit asan install boot display failures deaths determinism
+# Stages: format build unit asan install boot display disk failures deaths determinism
 # bench. Without a stage: all. --quick: fewer rounds. The last line is "N passed, N failed".
 set -u
 cd "$(dirname "$0")/.." || exit 1
@@ -129,6 +129,11 @@ if wanted boot || wanted display || wanted failures || wanted deaths || wanted d
 fi
 wanted boot && { stage "boots"; tap python3 tests/system/test_boot.py; }
 wanted display && { stage "display"; tap python3 tests/system/test_display.py; tap python3 tests/system/test_pictures.py; tap python3 tests/system/test_curses.py; }
+if wanted disk; then
+    stage "disks"
+    check "what the disk tests boot is there" scripts/fetch-disk.sh "$DEJAVM_GUEST"
+    tap python3 tests/system/test_disk.py
+fi
 wanted failures && { stage "replays that must fail"; tap python3 tests/system/test_failures.py; }
 wanted deaths && { stage "deaths"; tap python3 tests/system/test_deaths.py; }
 wanted determinism && { stage "determinism by force"; tap python3 tests/system/test_determinism.py --rounds "$rounds"; }

@@ -183,12 +183,39 @@ static void carry_from_cell(struct xasm *a)
 	x_u8(a, 0xf5); /* CMC */
 }
 
-/* Makes flags from the recipe; returns which are right now, 0 if it cannot. */
-static unsigned remake(struct xasm *a, const struct recipe *r)
+/* Of a comparison of reals, whose cell has CF and, above it, ZF. */
+static unsigned remake_comparison(struct xasm *a, const struct recipe *r, unsigned mask)
+{
+	struct xrm cf = slot_mem(r->a - RCP_SLOT(0)), zf = cf;
+
+	zf.disp++;
+	if (mask == IRF_P && r->op == RCP_COMI) {
+		/* 0 has even parity, 1 has not. */
+		x_rm(a, 4, X_0F | 0xb6, H_TMP, cf);
+		x_alu_r_rm(a, 1, X_AND, H_TMP, zf);
+		x_alu_rm_i(a, 1, X_XOR, x_r(H_TMP), 1);
+		return IRF_P;
+	}
+	if (mask & ~(unsigned)(IRF_C | IRF_Z))
+		return 0;
+	/* What is shifted out is CF, and the rest is 0 or not. */
+	x_rm(a, 4, X_0F | 0xb6, H_TMP, zf);
+	x_alu_rm_i(a, 4, X_XOR, x_r(H_TMP), 1);
+	x_alu_rm_r(a, 4, X_ADD, x_r(H_TMP), H_TMP);
+	x_alu_r_rm(a, 1, X_OR, H_TMP, cf);
+	x_shift_i(a, 4, X_SHR, x_r(H_TMP), 1);
+	return IRF_C | IRF_Z;
+}
+
+/* Makes flags from the recipe, those of mask if it is one or two; returns which are right now, 0 if
+ * it cannot. */
+static unsigned remake(struct xasm *a, const struct recipe *r, unsigned mask)
 {
 	if (r->over || (r->b != RCP_NO && !loc_is_simple(r->b)))
 		return 0;
 	switch (r->op) {
+	case RCP_COMI:
+	case RCP_PTEST: return remake_comparison(a, r, mask);
 	case RCP_CMP:
 		loc_load(a, r, r->a);
 		alu_tmp_loc(a, r, X_CMP, r->b);
@@ -247,7 +274,7 @@ static unsigned cc_mask(const struct recipe *r)
 
 bool rcp_to_cc(struct xasm *a, const struct recipe *r)
 {
-	if (cc_mask(r) & ~remake(a, r))
+	if (cc_mask(r) & ~remake(a, r, IRF_ALL))
 		return false;
 	store_cc(a, r);
 	return true;
@@ -255,7 +282,7 @@ bool rcp_to_cc(struct xasm *a, const struct recipe *r)
 
 bool rcp_carry_to_cell(struct xasm *a, const struct recipe *r)
 {
-	if (!(remake(a, r) & IRF_C))
+	if (!(remake(a, r, IRF_C) & IRF_C))
 		return false;
 	x_rm(a, 1, X_0F | 0x90 | X_B, 0, CPU_MEM(fl_c));
 	return true;
@@ -299,7 +326,7 @@ void flags_to_host(struct back *k, unsigned mask)
 		k->host_valid = IRF_C;
 		return;
 	}
-	made = remake(&k->a, &k->rcp);
+	made = remake(&k->a, &k->rcp, mask);
 	if (mask & ~made) {
 		flags_to_cc(k);
 		load_cc(&k->a);

@@ -103,10 +103,10 @@ struct back {
 	bool entry_carry; /* its CF was, in the cell */
 
 	struct fpu_note note;
-	struct cold *gate; /* of the x87 or SSE instruction in work */
+	struct cold *gate;	  /* of the x87 or SSE instruction in work */
 	bool sse_gated, fp_gated; /* XMM registers, MXCSR are the guest's */
-	bool fpu_gated; /* C1 is most likely where it belongs */
-	bool drops_c1;	/* what is in work says so */
+	bool fpu_gated;		  /* C1 is most likely where it belongs */
+	bool drops_c1;		  /* what is in work says so */
 
 	/* Jumps to instructions behind. */
 	struct {

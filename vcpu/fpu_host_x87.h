@@ -35,7 +35,15 @@ static inline unsigned host_sw(void)
 
 static inline void host_push(struct f80 x)
 {
-	__asm__ volatile("fldt %0" : : "m"(x));
+	uint64_t m = x.m;
+	uint16_t se = x.se;
+	struct f80 in;
+
+	/* Stored as it is loaded, in two parts: a copy as a whole would have to wait for them. */
+	__asm__("" : "+r"(m), "+r"(se));
+	in.m = m;
+	in.se = se;
+	__asm__ volatile("fldt %0" : : "m"(in));
 }
 
 /* A real indefinite, IE and SF if the register is empty. */

@@ -25,6 +25,8 @@ static bool is_regular(const struct sse_desc *d, const struct insn *in)
 		return false;
 	if (has_kind(d, in, S_X) == has_kind(d, in, S_M))
 		return false;
+	if (has_kind(d, in, S_M) && (d->flags & S_FP)) /* CVTPS2PI of memory, and its kin */
+		return false;
 	return !in->mem || (d->mem && !(d->mem & (d->mem - 1)) && d->mem <= 16);
 }
 

@@ -9,6 +9,7 @@
 #include "test_machine_rig.h"
 
 #define DRIVES_LOG_MAX 4096
+#define PATTERN_MAX    (8u << 20)
 
 struct media {
 	uint8_t *bytes;
@@ -61,7 +62,7 @@ static inline uint32_t drive_rig_wait(void *opaque, const struct blk_req *rq, co
 	return 0;
 }
 
-/* Before drive_rig_build(): a medium of len bytes, filled with a pattern. */
+/* Before drive_rig_build(): a medium of len bytes; the first PATTERN_MAX are a pattern. */
 static inline uint32_t drive_rig_add(
 	struct drive_rig *d, const char *id, uint64_t len, bool cdrom, bool readonly)
 {
@@ -69,10 +70,10 @@ static inline uint32_t drive_rig_add(
 	struct media *m = &d->media[n];
 
 	m->len = len;
-	m->bytes = malloc(len + 1);
+	m->bytes = calloc(1, len + 1);
 	assert_non_null(m->bytes);
 	m->fail_op = BLK_OP_COUNT;
-	for (uint64_t i = 0; i < len; i++)
+	for (uint64_t i = 0; i < len && i < PATTERN_MAX; i++)
 		m->bytes[i] = (uint8_t)(i * 31 + (i >> 9) * 7 + (i >> 17) + n);
 	d->r->cfg.drive[n] = (struct drive_info){ id, len, readonly, cdrom };
 	return n;

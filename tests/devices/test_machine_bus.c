@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 #include "bus_server.h"
+#include "pci.h"
 
 #define WAIT_NS (5 * 1000 * 1000 * 1000LL)
 
@@ -674,9 +675,108 @@ static void test_bad_sequencer(void **state)
 	bed_free(b);
 }
 
+/* ---- deferred writes, shown registers ---- */
+
+static int deferred(struct bed *b, struct bus_req rq, const struct bus_deferred *d, unsigned n)
+{
+	rq.n_deferred = (uint8_t)n;
+	return bus_server_request(&b->s, &rq, (const uint8_t *)d, (uint32_t)(n * sizeof(*d)),
+		&b->rep, b->out, &b->out_len, &b->err);
+}
+
+static bool is_shown(const struct bed *b, unsigned port, unsigned value)
+{
+	for (uint32_t i = 0; i < b->rig->map.n_shown; i++)
+		if (b->rig->map.shown[i].port == port)
+			return b->rig->map.shown[i].value == value;
+	return false;
+}
+
+/* The IDE controller's bus master at C000. */
+static struct bed *bed_bus_master(void)
+{
+	struct bed *b = bed_new();
+
+	bed_start(b);
+	pci_config_write(b->rig->m, 0x09, PCI_BAR0 + 16, 4, 0xc000);
+	checkpoint(b, 0);
+	return b;
+}
+
+static void test_deferred(void **state)
+{
+	static const struct bus_deferred d[] = { { 0xc004, 4, 0, 0x12345678 },
+		{ 0xc000, 1, 0, 0x08 }, { 0xc004, 4, 0, 0x00abcdec } };
+	const struct bus_req table = { .hdr.type = BUS_IN, .icount = 5, .addr = 0xc004, .size = 4 };
+	struct bed *b = bed_bus_master();
+
+	assert_true(is_shown(b, 0xc000, 0));
+	/* all of them, in order, before the request */
+	assert_int_equal(deferred(b, table, d, 3), 0);
+	assert_int_equal(b->rep.data, 0x00abcdec);
+	assert_true(is_shown(b, 0xc000, 8));
+	assert_int_equal(
+		deferred(b, (struct bus_req){ .hdr.type = BUS_FLUSH, .icount = 6 }, d, 1), 0);
+	ok(b, (struct bus_req){ .hdr.type = BUS_IN, .icount = 7, .addr = 0xc004, .size = 4 });
+	assert_int_equal(b->rep.data, 0x12345678);
+	bed_free(b);
+}
+
+static void test_deferred_refused(void **state)
+{
+	static const struct bus_deferred bad[] = {
+		{ 0xc000, 1, 0, 0x01 }, /* starts the bus master */
+		{ 0xc004, 1, 0, 0 },	/* another size */
+		{ 0x3f6, 1, 0, 4 },	/* resets */
+		{ 0xcf8, 4, 0, 0 },	/* another's */
+		{ 0x1f7, 1, 0, 0xec },	/* a command */
+		{ 0x1f0, 1, 0, 0 },
+	};
+	const struct bus_req rq = { .hdr.type = BUS_FLUSH, .icount = 1 };
+	struct bed *b = bed_bus_master();
+	struct bus_req more = rq;
+
+	for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		assert_int_equal(deferred(b, rq, &bad[i], 1), -EPROTO);
+		assert_non_null(strstr(b->err.msg, "must not"));
+	}
+	more.n_deferred = 2; /* of which there is no second */
+	assert_int_equal(bus_server_request(&b->s, &more, (const uint8_t *)bad, sizeof(bad[0]),
+				 &b->rep, b->out, &b->out_len, &b->err),
+		-EPROTO);
+	more.n_deferred = BUS_DEFERRED_MAX + 1;
+	assert_int_equal(bus_server_request(&b->s, &more, b->out, BUS_DATA_MAX, &b->rep, b->out,
+				 &b->out_len, &b->err),
+		-EPROTO);
+	bed_free(b);
+}
+
+/* A register that may be shown costs no time, whether it was read from devices or not. */
+static void test_quick_ports(void **state)
+{
+	struct bed *b = bed_bus_master();
+
+	assert_true(is_shown(b, 0x3f6, 0x7f));
+	assert_true(is_shown(b, 0x177, 0x7f));
+	ok(b, (struct bus_req){ .hdr.type = BUS_IN, .icount = 1, .addr = 0x3f6, .size = 1 });
+	assert_int_equal(b->rep.data, 0x7f);
+	assert_int_equal(b->rep.warp_ns, 0);
+	ok(b, (struct bus_req){ .hdr.type = BUS_IN, .icount = 2, .addr = 0x61, .size = 1 });
+	assert_int_equal(b->rep.warp_ns, 1000);
+	/* gone with the address */
+	pci_config_write(b->rig->m, 0x09, PCI_COMMAND, 1, 0);
+	checkpoint(b, 3);
+	assert_int_equal(b->rig->map.n_shown, 0);
+	assert_int_equal(b->rig->map.n_defer, 0);
+	bed_free(b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_deferred),
+		cmocka_unit_test(test_deferred_refused),
+		cmocka_unit_test(test_quick_ports),
 		cmocka_unit_test(test_first_reply),
 		cmocka_unit_test(test_take),
 		cmocka_unit_test(test_replay_stops),

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import struct
+import subprocess
 import tempfile
 
 from group import BLKPROXY, Group, exchange, expect, gone, main, test
@@ -215,6 +216,20 @@ def links(pid):
         return [os.readlink(f"/proc/{pid}/fd/{f}") for f in os.listdir(f"/proc/{pid}/fd")]
     except OSError:
         return []
+
+
+@in_dir
+def blkproxy_started_by_hand(d):
+    with Group(["-hda", raw(d), "--wrap", "blkproxy=none"]) as g:
+        g.until(lambda: "waiting for dejavm-blkproxy" in g.stderr())
+        p = subprocess.Popen([BLKPROXY, "--control", g.run_dir + "/hub.sock"], stderr=subprocess.DEVNULL)
+        try:
+            g.running()
+            os.kill(g.proc.pid, signal.SIGTERM)
+            expect(g.wait() == 0, g.stderr())
+            expect(p.wait(10) == 0)
+        finally:
+            p.kill()
 
 
 @in_dir

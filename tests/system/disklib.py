@@ -27,7 +27,7 @@ def work(name):
 
 
 def have(tool):
-    return shutil.which(tool) is not None
+    return shutil.which(tool, path=os.environ["PATH"] + ":/usr/sbin:/sbin") is not None
 
 
 def sha(path):

@@ -116,13 +116,14 @@ def test_debian(tap, a):
         md5[0] = write_files(m)
 
     args = debian() + replayed(base, overlay)
-    rec, _ = record(log, args + qmp_args(), fn)
+    rec, n = record(log, args + qmp_args(), fn, lambda m: [Killer(m, a.seed + 7)])
+    tap.ok(n >= 2, f"blkproxy was killed {n} times while Debian was recorded")
     tap.ok(b"GNU GRUB" in rec.output and b"*Debian i386 on dejavm" in rec.output, "GRUB shows its menu on the serial port, too")
     tap.ok(sha(base) == before, "the image is as it was")
     check_overlay(tap, "recorded", overlay, md5[0])
-    if have("qemu-img"):
-        out = call("qemu-img", "check", overlay).decode()
-        tap.ok("No errors were found" in out, "qemu-img check of the overlay", out)
+    # Clusters that a killed blkproxy had taken and not yet used may be lost: status 3, and no other.
+    out = call("qemu-img", "check", overlay, ok=(0, 3)).decode()
+    tap.ok("No errors were found" in out or "leaked clusters" in out, "qemu-img check of the overlay: nothing worse than leaks", out)
     after = sha(overlay)
     rep, _ = replay(log, args)
     agree(tap, "Debian", rec, rep)
@@ -415,6 +416,12 @@ def main():
     for p in a.part:
         if p not in PARTS:
             ap.error(f"no part {p}; there are: {' '.join(PARTS)}")
+    for tool in ("qemu-img", "e2fsck", "debugfs"):
+        if not have(tool):
+            print(f"1..0 # SKIP no {tool} to look into images with")
+            return
+    if not os.path.exists(made("disk.qcow2")):
+        ap.error(f"no {made('disk.qcow2')}: run scripts/fetch-disk.sh {session.guest_dir()} first")
     os.makedirs(CACHE, exist_ok=True)
     tap = Tap()
     for name, fn in PARTS.items():
