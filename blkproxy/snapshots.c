@@ -79,6 +79,9 @@ int snapshots_start(struct server *s, struct error *err)
 	int r;
 
 	me.server = s;
+	/* A hub that hands out no states asks for no snapshots. */
+	if (!proc_segment(s->p, "state-vcpu"))
+		return 0;
 	me.s.disks = true;
 	r = snapstore_map(&me.s, s->p, err);
 	if (r < 0)

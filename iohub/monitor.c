@@ -172,8 +172,19 @@ struct human {
 static void on_human_done(void *opaque, const char *text)
 {
 	struct human *h = opaque;
-	struct json_object *o = json_object_new_string(text);
+	size_t len = strlen(text), n = 0;
+	char *lines = malloc(2 * len + 1);
+	struct json_object *o;
 
+	/* Line ends as a monitor sends them, which clients know. */
+	must(lines);
+	for (size_t i = 0; i < len; i++) {
+		if (text[i] == '\n')
+			lines[n++] = '\r';
+		lines[n++] = text[i];
+	}
+	o = json_object_new_string_len(lines, (int)n);
+	free(lines);
 	reply(h->hub, h->id, NULL, json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN));
 	json_object_put(o);
 	free(h);

@@ -4,8 +4,8 @@
 #
 #   scripts/test.sh [--quick] [STAGE...]
 #
-# Stages: format build unit asan install boot display disk failures deaths determinism
-# bench. Without a stage: all. --quick: fewer rounds. The last line is "N passed, N failed".
+# Stages: format build unit asan install boot display disk snapshots failures deaths
+# determinism bench. Without a stage: all. --quick: fewer rounds. The last line is "N passed, N failed".
 set -u
 cd "$(dirname "$0")/.." || exit 1
 root=$PWD
@@ -123,7 +123,7 @@ if wanted install; then
     check "the installed tree works from any directory" tests/system/test_install.sh "$DEJAVM_BUILD"
 fi
 
-if wanted boot || wanted display || wanted failures || wanted deaths || wanted determinism || wanted asan; then
+if wanted boot || wanted display || wanted snapshots || wanted failures || wanted deaths || wanted determinism || wanted asan; then
     stage "guest"
     check "Debian's i386 kernels and busybox are there" scripts/fetch-guest.sh "$DEJAVM_GUEST" both
 fi
@@ -133,6 +133,11 @@ if wanted disk; then
     stage "disks"
     check "what the disk tests boot is there" scripts/fetch-disk.sh "$DEJAVM_GUEST"
     tap python3 tests/system/test_disk.py
+fi
+if wanted snapshots; then
+    stage "snapshots"
+    check "what the disk tests boot is there" scripts/fetch-disk.sh "$DEJAVM_GUEST"
+    tap python3 tests/system/test_snapshots.py
 fi
 wanted failures && { stage "replays that must fail"; tap python3 tests/system/test_failures.py; }
 wanted deaths && { stage "deaths"; tap python3 tests/system/test_deaths.py; }
