@@ -154,8 +154,6 @@ bool bm_ready(const struct ata_channel *ch, bool to_ram);
  * when the table or the memory ends. */
 uint32_t bm_to_ram(struct ata_channel *ch, const uint8_t *buf, uint32_t len);
 uint32_t bm_from_ram(struct ata_channel *ch, uint8_t *buf, uint32_t len);
-/* Room for DRIVE_IO_MAX bytes, for the time of a call. */
-uint8_t *ide_scratch(struct ata_channel *ch);
 /* The channel's interrupt line follows its units; edge: a unit has just asserted it. */
 void ide_irq_update(struct ata_channel *ch, bool edge);
 

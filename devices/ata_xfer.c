@@ -176,7 +176,7 @@ static void dma_in_piece(struct ata_unit *u)
 
 static void dma_out_piece(struct ata_unit *u)
 {
-	uint8_t *buf = ide_scratch(u->ch);
+	uint8_t *buf;
 	uint32_t n;
 
 	if (!u->from_drive) {
@@ -191,6 +191,7 @@ static void dma_out_piece(struct ata_unit *u)
 		return;
 	}
 	u->io_len = min_u32(u->left, DRIVE_IO_MAX);
+	buf = drive_buffer(&u->dev, u->drive);
 	n = bm_from_ram(u->ch, buf, u->io_len);
 	if (n < u->io_len) {
 		/* Whole sectors have been received, and are written. */

@@ -183,6 +183,9 @@ const struct drive_info *drive_info(const struct device *dev, uint32_t drive);
 uint64_t drive_read(struct device *dev, uint32_t drive, uint64_t offset, uint32_t len);
 uint64_t drive_write(
 	struct device *dev, uint32_t drive, uint64_t offset, const void *buf, uint32_t len);
+/* DRIVE_IO_MAX bytes in which the next drive_write() may find its bytes without a copy: until any
+ * request is made. */
+uint8_t *drive_buffer(struct device *dev, uint32_t drive);
 uint64_t drive_flush(struct device *dev, uint32_t drive);
 uint64_t drive_discard(struct device *dev, uint32_t drive, uint64_t offset, uint64_t len);
 

@@ -78,7 +78,7 @@ static struct blk_req row_request(const struct drives *s, unsigned row)
 		.buf = row };
 }
 
-static unsigned row_take(struct drives *s, uint32_t drive)
+static unsigned row_unused(struct drives *s, uint32_t drive)
 {
 	unsigned free = BLK_BUFS, used = 0;
 
@@ -92,7 +92,7 @@ static unsigned row_take(struct drives *s, uint32_t drive)
 	return free;
 }
 
-static void row_free(struct drives *s, unsigned row)
+static void row_clear(struct drives *s, unsigned row)
 {
 	s->id[row] = s->offset[row] = s->len[row] = 0;
 	s->op[row] = s->drive[row] = s->owner[row] = 0;
@@ -112,6 +112,18 @@ static void written_note(struct drives *s, const struct blk_req *rq, const void 
 		s->written[rq->drive] = hash64(s->written[rq->drive], buf, rq->len);
 }
 
+static uint8_t *row_buffer(struct machine *m, unsigned row)
+{
+	return m->cfg.blkout + (size_t)row * BLK_BUF_LEN;
+}
+
+uint8_t *drive_buffer(struct device *dev, uint32_t drive)
+{
+	struct machine *m = dev->machine;
+
+	return row_buffer(m, row_unused(m->drives, drive));
+}
+
 static uint64_t submit(struct device *dev, enum blk_op op, uint32_t drive, uint64_t offset,
 	uint64_t len, const void *buf)
 {
@@ -126,7 +138,7 @@ static uint64_t submit(struct device *dev, enum blk_op op, uint32_t drive, uint6
 	must(offset <= info->len && len <= info->len - offset);
 	must(op != BLK_READ || (len > 0 && len <= DRIVE_IO_MAX));
 	must(op != BLK_WRITE || (len > 0 && len <= DRIVE_IO_MAX));
-	row = row_take(s, drive);
+	row = row_unused(s, drive);
 	s->id[row] = s->next_id++;
 	s->op[row] = op;
 	s->drive[row] = drive;
@@ -136,8 +148,8 @@ static uint64_t submit(struct device *dev, enum blk_op op, uint32_t drive, uint6
 	rq = row_request(s, row);
 	if (op == BLK_WRITE || op == BLK_DISCARD)
 		written_note(s, &rq, buf);
-	if (buf)
-		memcpy(m->cfg.blkout + (size_t)row * BLK_BUF_LEN, buf, len);
+	if (buf && buf != row_buffer(m, row))
+		memcpy(row_buffer(m, row), buf, len);
 	trace(&tp_submit,
 		"%s id %" PRIu64 " drive %u offset %" PRIu64 " len %" PRIu64 " at icount %" PRIu64,
 		op_names[op], rq.id, drive, offset, len, m->icount);
@@ -187,7 +199,7 @@ void drive_event(struct machine *m, uint64_t id)
 		error, m->icount);
 	must(error || rq.hdr.type != BLK_READ || data);
 	/* The owner may ask for more at once: its place is free for that. */
-	row_free(s, row);
+	row_clear(s, row);
 	owner->cls->blk_done(owner, id, error, rq.hdr.type == BLK_READ && !error ? data : NULL,
 		rq.hdr.type == BLK_READ && !error ? (uint32_t)rq.len : 0);
 }

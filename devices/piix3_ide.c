@@ -43,17 +43,11 @@ struct piix3_ide {
 	struct device dev;
 	struct pci_function fn;
 	struct ata_channel ch[ATA_CHANNELS];
-	uint8_t scratch[DRIVE_IO_MAX];
 };
 
 static struct piix3_ide *ide_of(const struct ata_channel *ch)
 {
 	return (struct piix3_ide *)ch->controller;
-}
-
-uint8_t *ide_scratch(struct ata_channel *ch)
-{
-	return ide_of(ch)->scratch;
 }
 
 /* ---- interrupt ---- */
