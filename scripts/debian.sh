@@ -1,4 +1,4 @@
-# shellcheck shell=sh
+# shellcheck shell=sh disable=SC2154
 # SPDX-License-Identifier: GPL-2.0-or-later
 # For scripts that fetch files out of Debian's packages: sourced, not run. The script says who it is in $fetch_name.
 

@@ -15,7 +15,9 @@ flavour=${2:-686}
 mkdir -p "$dir"
 dir=$(cd "$dir" && pwd)
 
+# shellcheck disable=SC2034
 fetch_name=fetch-guest
+# shellcheck source=scripts/debian.sh
 . "$here/debian.sh"
 
 fetch_kernel() { # flavour, output

@@ -130,7 +130,7 @@ def screen(q, name="screen.ppm"):
     return picture_text(w, h, rows) if h == 400 else f"(graphics, {w} by {h})"
 
 
-def wait_screen(m, q, *needles, timeout=180):
+def wait_screen(m, q, *needles, timeout=400):
     """Until the screen shows all of them; returns its text. The serial port has to be read meanwhile: who writes to a full one waits."""
     end = time.monotonic() + timeout
     text = ""
@@ -156,12 +156,12 @@ def qmp(name="qmp"):
 
 # ---- sessions ----
 
-def log_in(m, timeout=240):
+def log_in(m, timeout=600):
     m.expect(r"login: ?$", timeout)
     m.send("root\n")
-    m.expect(r"Password: ?$", 60)
+    m.expect(r"Password: ?$", 120)
     m.send("dejavm\n")
-    m.expect(session.PROMPT, 60)
+    m.expect(session.PROMPT, 120)
 
 
 def power_off(m):

@@ -45,7 +45,7 @@ def disturbed(m, disturbers, fn):
     try:
         if fn:
             fn(m)
-        status = m.wait(300)
+        status = m.wait(900)
     finally:
         for d in disturbers:
             d.end()
@@ -183,7 +183,7 @@ def test_installer(tap, a):
 
     def fn(m):
         q = qmp()
-        text = wait_screen(m, q, "Select a language", timeout=280)
+        text = wait_screen(m, q, "Select a language", timeout=600)
         tap.ok("English" in text and "<Go Back>" in text, "Debian's installer shows its first screen", text)
         q.cmd("quit")
 
@@ -214,8 +214,8 @@ def busy(m):
           "  i=$((i + 1))\n"
           "done\n"
           "END", 60)
-    m.run("sh /tmp/w; sync; echo 3 > /proc/sys/vm/drop_caches", 300)
-    m.md5 = re.search(r"[0-9a-f]{32}", m.run("md5sum /dev/sda", 120)).group(0)
+    m.run("sh /tmp/w; sync; echo 3 > /proc/sys/vm/drop_caches", 600)
+    m.md5 = re.search(r"[0-9a-f]{32}", m.run("md5sum /dev/sda", 300)).group(0)
     m.send("poweroff -f\n")
 
 
