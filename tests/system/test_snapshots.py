@@ -147,7 +147,9 @@ def test_replayed(tap, a):
     log, rng = work("rec.bin"), random.Random(a.seed + 1)
     if not os.path.exists(log):
         test_recorded(tap, a)
-    status, end, _, _ = run_to_end(boot_args() + rr("replay", log))
+    status, end, _, err = run_to_end(boot_args() + rr("replay", log))
+    if status != 0:
+        raise AssertionError(f"status {status}: {err}")
     with Runner(boot_args() + ["-accel", "interp"] + rr("replay", log, ",rrsnapshot=s3"), serial=False) as (m, mon):
         where = []
         while "running" not in mon.cmd("info status"):
