@@ -169,10 +169,16 @@ static void cmd_flush(struct ata_unit *u, unsigned flags)
 
 /* ---- TRIM ---- */
 
+static uint32_t trim_len(const struct ata_unit *u)
+{
+	return (u->count | (uint32_t)u->hob_count << 8) * ATA_SECTOR;
+}
+
 /* Starts the next range; the end, or a range that is not on the disk, ends the command. */
-static void trim_next(struct ata_unit *u, uint32_t len)
+static void trim_next(struct ata_unit *u)
 {
 	uint64_t all = sectors_of(u);
+	uint32_t len = trim_len(u) < ATA_BUF_LEN ? trim_len(u) : ATA_BUF_LEN;
 
 	for (; u->trim_pos + TRIM_RANGE_LEN <= len; u->trim_pos += TRIM_RANGE_LEN) {
 		const uint8_t *p = u->buf + u->trim_pos;
@@ -190,11 +196,6 @@ static void trim_next(struct ata_unit *u, uint32_t len)
 		return;
 	}
 	ata_end(u);
-}
-
-static uint32_t trim_len(const struct ata_unit *u)
-{
-	return (u->count | (uint32_t)u->hob_count << 8) * ATA_SECTOR;
 }
 
 static void cmd_data_set(struct ata_unit *u, unsigned flags)
@@ -414,7 +415,7 @@ static void disk_command(struct ata_unit *u, uint8_t command)
 
 static void disk_received(struct ata_unit *u)
 {
-	trim_next(u, trim_len(u));
+	trim_next(u);
 }
 
 static bool reads_to_host(uint8_t command)
@@ -433,7 +434,7 @@ static void disk_done(struct ata_unit *u)
 		u->fua = 0;
 		ata_flush(u);
 	} else if (c->run == cmd_data_set) {
-		trim_next(u, trim_len(u));
+		trim_next(u);
 	} else if (reads_to_host(u->command)) {
 		/* PIO data-in ends with the last block, which had its interrupt. */
 		u->status = ATA_DRDY | ATA_DSC;

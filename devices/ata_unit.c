@@ -180,7 +180,8 @@ void ata_blk_done(
 {
 	struct ata_unit *u = (struct ata_unit *)dev;
 
-	must(id == u->io_id);
+	if (id != u->io_id)
+		return;
 	machine_ports_changed(u->ch->controller);
 	u->io_id = 0;
 	if (u->phase != ATA_IDLE)
@@ -201,17 +202,43 @@ int ata_realize(struct ata_unit *u, const struct ata_kind *kind, struct error *e
 	return ide_attach(u, err);
 }
 
-/* What is used as an index is not to be believed. */
+/* Is the transfer one that could have been begun? */
+static bool xfer_is_sane(const struct ata_unit *u)
+{
+	uint64_t all = u->medium ? u->medium->len : 0;
+
+	if (u->len > ATA_BUF_LEN || u->end > u->len || u->pos > u->end || u->block == 0)
+		return false;
+	if (u->offset > all || u->left > all - u->offset || (u->offset | u->left) % ATA_SECTOR)
+		return false;
+	if (u->io_len > u->left)
+		return false;
+	switch (u->phase) {
+	case ATA_PIO_IN: return u->io_len <= ATA_BUF_LEN;
+	case ATA_PIO_OUT:
+		return u->len > 0 &&
+		       (!u->from_drive || (u->len <= u->left && u->len % ATA_SECTOR == 0));
+	case ATA_DMA_IN:
+	case ATA_DMA_OUT: return u->from_drive ? u->left > 0 : u->len > 0;
+	}
+	return u->phase <= ATA_STUCK;
+}
+
+/* What is loaded is not to be believed. */
 void ata_loaded(struct device *dev)
 {
 	struct ata_unit *u = (struct ata_unit *)dev;
 
-	if (u->len > ATA_BUF_LEN || u->end > u->len || u->pos > u->end)
-		u->pos = u->end = u->len = 0;
 	if (!u->heads || !u->sectors) {
 		u->heads = ATA_HEADS;
 		u->sectors = ATA_SECTORS;
 	}
+	if (u->trim_pos > ATA_BUF_LEN)
+		u->trim_pos = ATA_BUF_LEN;
+	if (u->io_id && !drive_claim(dev, u->io_id))
+		u->io_id = 0;
+	if (u->phase != ATA_IDLE && !xfer_is_sane(u))
+		ata_xfer_stop(u);
 }
 
 const struct field ata_fields[] = {

@@ -10,6 +10,7 @@
  * A transfer from the drive by DMA starts when the bus master has been started, and data that come
  * when it has been stopped meanwhile are asked for again.
  */
+#include <errno.h>
 #include <string.h>
 #include "ata.h"
 #include "log.h"
@@ -303,9 +304,13 @@ void ata_discard(struct ata_unit *u, uint64_t offset, uint64_t len)
 
 void ata_xfer_io_done(struct ata_unit *u, uint32_t error, const uint8_t *data, uint32_t len)
 {
+	bool reads = u->phase == ATA_PIO_IN || u->phase == ATA_DMA_IN;
 	uint32_t moved = u->io_len;
 
 	u->io_len = 0;
+	/* Another request than the transfer's comes out of a snapshot that nobody made. */
+	if (!error && (reads != (data != NULL) || (data && len != moved)))
+		error = EIO;
 	if (error) {
 		uint64_t at = u->offset;
 
@@ -316,7 +321,7 @@ void ata_xfer_io_done(struct ata_unit *u, uint32_t error, const uint8_t *data, u
 	}
 	switch (u->phase) {
 	case ATA_PIO_IN:
-		must(len <= ATA_BUF_LEN && len <= u->left);
+		must(data && len <= ATA_BUF_LEN && len <= u->left);
 		memcpy(u->buf, data, len);
 		u->offset += len;
 		u->left -= len;

@@ -187,6 +187,9 @@ uint64_t drive_write(
  * request is made. */
 uint8_t *drive_buffer(struct device *dev, uint32_t drive);
 uint64_t drive_flush(struct device *dev, uint32_t drive);
+/* In loaded(), for each request that the device waits for: is it really in flight? One that no
+ * device claims so is forgotten. */
+bool drive_claim(struct device *dev, uint64_t id);
 uint64_t drive_discard(struct device *dev, uint32_t drive, uint64_t offset, uint64_t len);
 
 /* ---- requests to the machine ---- */

@@ -39,6 +39,8 @@ struct drives {
 	uint32_t op[BLK_BUFS], drive[BLK_BUFS];
 	uint32_t owner[BLK_BUFS]; /* the device's place in the machine's list */
 	uint64_t written[BLK_DRIVES_MAX];
+	/* after a load, until drive_resubmit() */
+	bool claimed[BLK_BUFS];
 };
 
 const struct drive_info *drive_info(const struct device *dev, uint32_t drive)
@@ -262,11 +264,55 @@ int drive_state_check(const struct machine *m, const Dejavm__StateGroup *g, stru
 	return r;
 }
 
+bool drive_claim(struct device *dev, uint64_t id)
+{
+	struct drives *s = dev->machine->drives;
+
+	for (unsigned i = 0; id && i < BLK_BUFS; i++) {
+		if (s->id[i] != id || s->claimed[i] || device_at(dev->machine, s->owner[i]) != dev)
+			continue;
+		s->claimed[i] = true;
+		return true;
+	}
+	return false;
+}
+
+/* What is loaded may come from anywhere: a request must be one that could have been made. */
+static bool row_is_sane(const struct drives *s, unsigned row)
+{
+	const struct drive_info *info = drive_info(&s->dev, s->drive[row]);
+	uint64_t max = s->op[row] == BLK_DISCARD ? UINT64_MAX : DRIVE_IO_MAX;
+
+	if (!info || s->op[row] >= BLK_OP_COUNT || s->id[row] >= s->next_id)
+		return false;
+	if (s->op[row] == BLK_FLUSH)
+		return s->offset[row] == 0 && s->len[row] == 0;
+	return s->offset[row] % BLK_SECTOR == 0 && s->len[row] % BLK_SECTOR == 0 &&
+	       s->len[row] <= max && s->offset[row] <= info->len &&
+	       s->len[row] <= info->len - s->offset[row];
+}
+
+static void drives_loaded(struct device *dev)
+{
+	struct drives *s = (struct drives *)dev;
+
+	memset(s->claimed, 0, sizeof(s->claimed));
+	if (s->next_id == 0)
+		s->next_id = 1;
+	for (unsigned i = 0; i < BLK_BUFS; i++)
+		if (!s->id[i] || !row_is_sane(s, i))
+			row_clear(s, i);
+}
+
 void drive_resubmit(struct machine *m)
 {
 	struct blk_req rq[BLK_BUFS];
-	unsigned n = drive_in_flight(m, rq);
+	unsigned n;
 
+	for (unsigned i = 0; i < BLK_BUFS; i++)
+		if (!m->drives->claimed[i])
+			row_clear(m->drives, i);
+	n = drive_in_flight(m, rq);
 	for (unsigned i = 0; i < n; i++)
 		m->host.blk_submit(m->host.opaque, &rq[i]);
 }
@@ -288,4 +334,5 @@ const struct device_class drives_class = {
 	.instance_size = sizeof(struct drives),
 	.fields = drives_fields,
 	.realize = drives_realize,
+	.loaded = drives_loaded,
 };
