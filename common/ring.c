@@ -676,7 +676,10 @@ int chan_wait(struct chan *c, int64_t spin_ns, int64_t timeout_ns, int extra_fd)
 	if (timeout_ns >= 0)
 		deadline = host_monotonic_ns() + timeout_ns;
 	for (int i = 0; i < WAIT_YIELDS && !c->poisoned && timeout_ns != 0; i++) {
+		int64_t start = host_monotonic_ns();
+
 		sched_yield();
+		c->yielded_ns += host_monotonic_ns() - start;
 		if (rx_has_some(c))
 			return 0;
 	}
@@ -708,8 +711,10 @@ int chan_wait_learning(struct chan *c, struct chan_spin *s, int64_t timeout_ns, 
 
 	if (!s->now_ns)
 		s->now_ns = s->max_ns;
+	c->yielded_ns = 0;
 	r = chan_wait(c, s->now_ns, timeout_ns, extra_fd);
-	s->now_ns = c->n_sleeps == sleeps ? s->now_ns * 2 : s->now_ns / 2;
+	s->now_ns =
+		c->n_sleeps == sleeps && c->yielded_ns <= s->now_ns ? s->now_ns * 2 : s->now_ns / 2;
 	if (s->now_ns < s->min_ns)
 		s->now_ns = s->min_ns;
 	if (s->now_ns > s->max_ns)

@@ -91,6 +91,7 @@ struct chan {
 	/* Counters: slots sent and received, bells rung, sleeps begun, waits that ended while
 	 * spinning. */
 	uint64_t n_tx, n_rx, n_bells, n_sleeps, n_spins;
+	int64_t yielded_ns; /* that others had the processor in the last chan_wait_learning() */
 	/*
 	 * Called by chan_wait() just before it goes to sleep (after the spin ran
 	 * out): a place to flush what was batched. May be NULL.
@@ -164,7 +165,8 @@ int chan_wait(struct chan *c, int64_t spin_ns, int64_t timeout_ns, int extra_fd)
 /*
  * chan_wait() with a spinning time that learns: where answers come while we spin it grows to
  * max_ns; where they do not (the peer has no processor of its own at the moment, and spinning only
- * keeps it from having ours) it shrinks to min_ns. now_ns: 0 at first.
+ * keeps it from having ours) it shrinks to min_ns. An answer that is there when we come back from a
+ * long yield came because we let go. now_ns: 0 at first.
  */
 struct chan_spin {
 	int64_t min_ns, max_ns, now_ns;

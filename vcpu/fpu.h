@@ -68,6 +68,8 @@ static inline void fpu_park(struct fpu *f)
 	if (__builtin_expect(f->live != FPU_HOME, 0))
 		fpu_leave(f);
 }
+/* Sends home whoever is in this thread's x87, before its registers are used as MMX's. */
+void fpu_vacate(void);
 /* After CR0 was written: a live FPU is one that may be used, so that translated code looks at
  * `live` alone. */
 static inline void fpu_gate(struct cpu *cpu)

@@ -54,11 +54,16 @@ static void take_over(struct fpu *f)
 		memcpy(im.st[i], &x->m, 8);
 		memcpy(im.st[i] + 8, &x->se, 2);
 	}
-	if (owner)
-		fpu_leave(owner);
+	fpu_vacate();
 	__asm__ volatile("frstor %0" : : "m"(im));
 	owner = f;
 	f->live = FPU_LIVE;
+}
+
+void fpu_vacate(void)
+{
+	if (owner)
+		fpu_leave(owner);
 }
 
 void fpu_leave(struct fpu *f)
@@ -591,6 +596,10 @@ enum fpu_form fpu_form(uint8_t op, uint8_t modrm, unsigned *ret_size)
 bool fpu_enter(struct cpu *cpu, bool sets_c1)
 {
 	return false;
+}
+
+void fpu_vacate(void)
+{
 }
 
 void fpu_leave(struct fpu *f)

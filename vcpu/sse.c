@@ -363,9 +363,10 @@ static void store_results(
 
 static void run(const uint8_t *insn, const struct sse_desc *d, struct frame *f)
 {
-	if (TOUCHES_MMX(d->reg, d->rm))
+	if (TOUCHES_MMX(d->reg, d->rm)) {
+		fpu_vacate();
 		sse_host_run_mmx(insn, f);
-	else if (d->flags & S_FP)
+	} else if (d->flags & S_FP)
 		sse_host_run_fp(insn, f);
 	else
 		sse_host_run(insn, f);

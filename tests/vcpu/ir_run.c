@@ -109,6 +109,9 @@ static bool do_host(struct run *s, const struct ir_op *op)
 		if (off > UINT32_MAX - (op->size - 1u)) /* beyond the limit */
 			return leave_before(s, op);
 	}
+	/* Memory that holds decoded code has no entry for writes. */
+	if (op->dst && lin + op->size > s->b->eip && lin < s->b->eip + s->b->len)
+		return leave_before(s, op);
 	s->h = mmu_try_host(cpu, lin, op->size, op->dst);
 	return s->h || leave_before(s, op);
 }
