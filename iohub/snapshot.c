@@ -118,6 +118,9 @@ static void finish(struct hub *hub, const char *error, const Dejavm__SnapshotRep
 	s->from = NULL;
 	if (s->done)
 		s->done(s->opaque, error, reply);
+	/* What the start wants to do may have had to wait for this. */
+	if (hub->life.phase == LIFE_SETUP && !s->step)
+		life_try_start(hub);
 }
 
 static void failed(struct hub *hub, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
