@@ -233,7 +233,8 @@ def sigint_ends_a_recording_in_order():
 
 @test
 def sigterm_while_paused():
-    with Group(qmp=True, args=["-S"]) as g:
+    # wait=on: the pause is told when somebody is there to read it
+    with Group(qmp=True, args=["-S"], wait="on") as g:
         s = g.connect()
         read_until(s, b"[pause 1]")
         g.proc.send_signal(signal.SIGTERM)
