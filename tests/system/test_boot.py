@@ -95,7 +95,7 @@ def test_judge_ide(tap):
 
 
 def test_guest_programs(tap):
-    images = sorted(glob.glob(os.path.join(BUILD, "tests", "guest", "*.elf")))
+    images = sorted(glob.glob(os.path.join(BUILD, "tests", "guest", "t_*.elf")))
     if not images:
         tap.ok(False, "guest self-tests are built")
     for image in images:
