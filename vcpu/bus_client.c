@@ -46,10 +46,14 @@ _Noreturn static void bus_broken(struct bus_client *b, int err)
 /* Waits for the answer. Gives up only when the group ends. */
 static void wait_reply(struct bus_client *b, const struct bus_req *rq)
 {
-	static struct chan_spin spin = { .min_ns = SPIN_MIN_NS, .max_ns = SPIN_MAX_NS };
+	/* A halt waits for the world, a checkpoint perhaps for a disk: they learn apart from
+	 * accesses. */
+	static struct chan_spin access = { .min_ns = SPIN_MIN_NS, .max_ns = SPIN_MAX_NS };
+	static struct chan_spin world = { .min_ns = SPIN_MIN_NS, .max_ns = SPIN_MAX_NS };
+	bool waits = rq->hdr.type == BUS_HALT || rq->hdr.type == BUS_CHECKPOINT;
 
 	for (int n = 1;; n++) {
-		int r = chan_wait_learning(&b->chan, &spin, WAIT_STEP_NS, -1);
+		int r = chan_wait_learning(&b->chan, waits ? &world : &access, WAIT_STEP_NS, -1);
 
 		if (r == 0)
 			return;
