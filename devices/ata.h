@@ -174,6 +174,8 @@ void ata_fail(struct ata_unit *u, uint8_t error);
 /* EXECUTE DEVICE DIAGNOSTIC: both units, whichever is selected. */
 void ata_diagnostic(struct ata_unit *u);
 extern const struct field ata_fields[];
+/* The properties of both: QEMU's names. */
+extern const struct prop ata_props[];
 /* Common parts of the two classes. */
 int ata_realize(struct ata_unit *u, const struct ata_kind *kind, struct error *err);
 void ata_blk_done(

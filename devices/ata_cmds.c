@@ -491,22 +491,11 @@ static int disk_realize(struct device *dev, struct error *err)
 	return ata_realize(u, &disk, err);
 }
 
-static const struct prop disk_props[] = {
-	{ "drive", PROP_U32, offsetof(struct ata_unit, drive), UINT32_MAX },
-	{ "bus", PROP_STR, offsetof(struct ata_unit, bus), 0 },
-	{ "unit", PROP_U32, offsetof(struct ata_unit, unit), UINT32_MAX },
-	{ "serial", PROP_STR, offsetof(struct ata_unit, serial), 0 },
-	{ "model", PROP_STR, offsetof(struct ata_unit, model), 0 },
-	{ "ver", PROP_STR, offsetof(struct ata_unit, ver), 0 },
-	{ "bootindex", PROP_U32, offsetof(struct ata_unit, bootindex), UINT32_MAX },
-	PROP_END,
-};
-
 const struct device_class ide_hd_class = {
 	.name = "ide-hd",
 	.desc = "ATA disk on the IDE controller",
 	.instance_size = sizeof(struct ata_unit),
-	.props = disk_props,
+	.props = ata_props,
 	.fields = ata_fields,
 	.user_creatable = true,
 	.realize = disk_realize,

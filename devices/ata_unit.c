@@ -241,6 +241,17 @@ void ata_loaded(struct device *dev)
 		ata_xfer_stop(u);
 }
 
+const struct prop ata_props[] = {
+	{ "drive", PROP_U32, offsetof(struct ata_unit, drive), UINT32_MAX },
+	{ "bus", PROP_STR, offsetof(struct ata_unit, bus), 0 },
+	{ "unit", PROP_U32, offsetof(struct ata_unit, unit), UINT32_MAX },
+	{ "serial", PROP_STR, offsetof(struct ata_unit, serial), 0 },
+	{ "model", PROP_STR, offsetof(struct ata_unit, model), 0 },
+	{ "ver", PROP_STR, offsetof(struct ata_unit, ver), 0 },
+	{ "bootindex", PROP_U32, offsetof(struct ata_unit, bootindex), UINT32_MAX },
+	PROP_END,
+};
+
 const struct field ata_fields[] = {
 	FIELD(struct ata_unit, status),
 	FIELD(struct ata_unit, error),

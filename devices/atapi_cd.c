@@ -200,22 +200,11 @@ static int cd_realize(struct device *dev, struct error *err)
 	return ata_realize(u, &cd, err);
 }
 
-static const struct prop cd_props[] = {
-	{ "drive", PROP_U32, offsetof(struct ata_unit, drive), UINT32_MAX },
-	{ "bus", PROP_STR, offsetof(struct ata_unit, bus), 0 },
-	{ "unit", PROP_U32, offsetof(struct ata_unit, unit), UINT32_MAX },
-	{ "serial", PROP_STR, offsetof(struct ata_unit, serial), 0 },
-	{ "model", PROP_STR, offsetof(struct ata_unit, model), 0 },
-	{ "ver", PROP_STR, offsetof(struct ata_unit, ver), 0 },
-	{ "bootindex", PROP_U32, offsetof(struct ata_unit, bootindex), UINT32_MAX },
-	PROP_END,
-};
-
 const struct device_class ide_cd_class = {
 	.name = "ide-cd",
 	.desc = "ATAPI CD-ROM drive on the IDE controller",
 	.instance_size = sizeof(struct ata_unit),
-	.props = cd_props,
+	.props = ata_props,
 	.fields = ata_fields,
 	.user_creatable = true,
 	.realize = cd_realize,
