@@ -342,6 +342,30 @@ static bool is_in_parts(const struct back *k)
 	return k->op[1].op == IR_FPU && k->op->size == 16 && k->op->dst;
 }
 
+/*
+ * Does the instruction write cells before its last access? If it faults there, and its flags are
+ * those of the block's entry, nobody here knows which cells those need.
+ */
+static bool keeps_early(const struct back *k)
+{
+	const struct ir_op *end = k->ir->op + k->ir->n_ops;
+	bool kept = false;
+
+	for (const struct ir_op *op = k->op + 1; op < end && op->op != IR_INSN; op++) {
+		bool mem = op->dst == IR_MEM || op->a == IR_MEM || op->b == IR_MEM;
+
+		if (mem && kept)
+			return true;
+		if (!(op->live_use | op->live_exit))
+			continue;
+		if (mem && (op->op == IR_ADC || op->op == IR_SBB ||
+				   (op->op >= IR_SHL && op->op <= IR_IMUL)))
+			return true;
+		kept = true;
+	}
+	return false;
+}
+
 static void emit_host(struct back *k)
 {
 	if (!k->window || is_in_parts(k) ||
@@ -350,7 +374,7 @@ static void emit_host(struct back *k)
 		return;
 	}
 	host_by_window(k);
-	if (!k->too_big && !is_used(k))
+	if (!k->too_big && (!is_used(k) || (k->rcp.op == RCP_ENTRY && keeps_early(k))))
 		mem_touch(k);
 }
 

@@ -128,9 +128,11 @@ disk_command:
 
 ; ---- the disk ----
 
-resets:	OUTB DISK + 0x206, 0x06	; SRST, without interrupts
+resets:	OUTB DISK + 6, 0xa0	; firmware may leave unit 1 selected, whose status is 0 even while the channel resets
+	OUTB DISK + 0x206, 0x06	; SRST, without interrupts
 	OUTB DISK + 0x206, 0x02
 	call disk_wait
+	OUTB CD + 6, 0xa0
 	OUTB CD + 0x206, 0x06
 	OUTB CD + 0x206, 0x02
 	call cd_wait
