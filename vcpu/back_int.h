@@ -53,7 +53,7 @@ struct fpu_note {
 struct cold {
 	uint8_t *jump;	/* displacement */
 	uint8_t *jump2; /* another one, or NULL */
-	uint8_t *jump3; /* COLD_FPU: and another */
+	uint8_t *jump3; /* COLD_FPU, COLD_REP: and another */
 	uint8_t *back;	/* where it returns to */
 	const struct ir_op *op;
 	uint32_t id; /* exit or recipe */
@@ -66,13 +66,15 @@ struct cold {
 		COLD_INDIRECT,
 		COLD_FPU,
 		COLD_XMM,
-		COLD_FAULT
+		COLD_FAULT,
+		COLD_REP,
+		COLD_REP_FAULT
 	} kind;
 	struct fpu_note note; /* as it was there */
 	bool fpu_mem, cell;   /* COLD_FPU */
 	bool makes_flags;     /* COLD_FPU: of the host, too */
 	bool is_mmx;	      /* COLD_XMM */
-	unsigned fault;	      /* COLD_FAULT: index */
+	unsigned fault;	      /* COLD_FAULT, COLD_REP_FAULT: index */
 	bool is_cc;	      /* COLD_SHIFT: cpu->cc has them already */
 };
 #define MAX_COLD  256
@@ -231,7 +233,16 @@ void fpu_note_emit(struct back *k, const struct fpu_note *n);
 /* Nothing is left to be written down after this. No flags change. */
 void fpu_note_flush(struct back *k);
 
+/* ---- back_rep.c ---- */
+/* A string instruction with REP, but for its flags and the recipe, which the caller has seen to.
+ * False: it has to be a call. The handler is called with the exit of COLD_REP's id. */
+bool emit_rep(struct back *k);
+void cold_rep(struct back *k, const struct cold *c);
+void cold_rep_fault(struct back *k, const struct cold *c);
+
 /* ---- back_x86.c ---- */
+/* Says why (id: a record with TCG_EXIT_*), and leaves. */
+void leave(struct back *k, uint32_t id);
 struct cold *cold_add(struct back *k, unsigned kind, uint8_t *jump);
 /* The exit to the interpreter at the present instruction. */
 uint32_t exit_id(struct back *k);

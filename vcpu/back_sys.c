@@ -41,13 +41,15 @@ static void call_handler(struct back *k, unsigned flags, unsigned regs)
 		return;
 	x->quiet = flags != IR_CALL_FLAGS;
 	x->sets = flags == IR_CALL_SETS;
-	x_mov_rm_i(a, 4, CPU_MEM(tcg_exit), id);
-	at = x_call(a);
-	x_to(a, at, k->mem->rw + back_tramp(k->cpu)->insn);
 	k->host_valid = 0;
 	k->fp_gated = false;
 	if (x->sync) /* CR0 and CR4 may be others */
 		k->sse_gated = false;
+	if (flags == IR_CALL_QUIET && emit_rep(k))
+		return;
+	x_mov_rm_i(a, 4, CPU_MEM(tcg_exit), id);
+	at = x_call(a);
+	x_to(a, at, k->mem->rw + back_tramp(k->cpu)->insn);
 	if (flags != IR_CALL_QUIET)
 		rcp_set(k, RCP_CC, 0, RCP_NO, RCP_NO, RCP_NO, 0, 0);
 }

@@ -69,8 +69,7 @@ uint32_t exit_id(struct back *k)
 	return meta_off(k, k->exit);
 }
 
-/* Says why, and leaves. */
-static void leave(struct back *k, uint32_t id)
+void leave(struct back *k, uint32_t id)
 {
 	struct xasm *a = &k->a;
 	uint8_t *at;
@@ -799,6 +798,8 @@ static void cold_emit(struct back *k, struct cold *c)
 		fpu_note_emit(k, &c->note);
 		leave(k, c->id | TCG_EXIT_STEP);
 		break;
+	case COLD_REP: cold_rep(k, c); break;
+	case COLD_REP_FAULT: cold_rep_fault(k, c); break;
 	case COLD_INDIRECT:
 		x_here(a, c->jump);
 		x_mov_rm_i(a, 4, CPU_MEM(tcg_exit), c->id | TCG_EXIT_INDIRECT);

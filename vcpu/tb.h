@@ -129,6 +129,7 @@ struct tb_fault {
 	uint8_t size;  /* bytes */
 	bool write;    /* of the whole instruction: read-modify-write counts as a write */
 	bool aligned;  /* #GP(0) comes first if it is not to 16 bytes */
+	bool rep;      /* REP MOVS, REP STOS: host's RSI, RDI are addresses of the next iteration */
 };
 
 /* key: KEY_* of icache.h, and: */

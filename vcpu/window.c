@@ -312,49 +312,76 @@ static bool site_count(struct windows *ws, uint32_t eip)
 
 /* ---- faults ---- */
 
+#define PF_WRITE 2 /* of a page fault's error code (SDM vol. 3, 4.7) */
+
+/* An access that has faulted at linear address lin. */
+struct access {
+	uint32_t lin;
+	bool write, aligned; /* as in struct tb_fault */
+	bool is_first;	     /* it does not begin in the page before */
+};
+
 /*
  * May the handler do for lin's page what the access would do to the TLB? If the access straddles
  * pages, its first one has to come first; the host may report either.
  */
-static bool is_in_order(const struct window *w, uint32_t lin, const struct tb_fault *f)
+static bool is_in_order(const struct window *w, const struct access *x)
 {
-	uint32_t page = lin >> 12;
+	uint32_t page = x->lin >> 12;
 
-	if (entry(w, page, f->write))
+	if (entry(w, page, x->write))
 		return true;
-	return (lin & 0xfff) || f->size == 1 || (page && entry(w, page - 1, f->write));
+	return x->is_first || (page && entry(w, page - 1, x->write));
 }
 
-static bool fault_in(struct windows *ws, struct window *w, uint32_t lin, const struct tb_fault *f)
+static bool fault_in(struct windows *ws, struct window *w, const struct access *x)
 {
-	uint32_t page = lin >> 12;
+	uint32_t page = x->lin >> 12;
 
-	if ((f->aligned && (lin & 15)) || !is_in_order(w, lin, f))
+	if ((x->aligned && (x->lin & 15)) || !is_in_order(w, x))
 		return false;
-	if (!mmu_try_host(ws->cpu, lin, 1, f->write))
+	if (!mmu_try_host(ws->cpu, x->lin, 1, x->write))
 		return false;
-	if (test_bit(w->mapped, page) && (!f->write || test_bit(w->writable, page)))
+	if (test_bit(w->mapped, page) && (!x->write || test_bit(w->writable, page)))
 		return false; /* and faults nevertheless */
 	set_bit(w->mapped, page, false);
 	return show(ws, w, page);
 }
 
+/* What f's instruction was about at the host's address addr. */
+static struct access access_of(
+	const struct window *w, const struct tb_fault *f, uintptr_t addr, const greg_t *regs)
+{
+	struct access x = { .lin = (uint32_t)(addr - (uintptr_t)w->base),
+		.write = f->write,
+		.aligned = f->aligned };
+
+	x.is_first = (x.lin & 0xfff) || f->size == 1;
+	if (f->rep) {
+		x.write = regs[REG_ERR] & PF_WRITE;
+		x.is_first = addr == (uintptr_t)regs[x.write ? REG_RDI : REG_RSI];
+	}
+	return x;
+}
+
 /* Where translated code goes on after a fault at code cache offset pc, reported at addr. 0: here.
  */
-static uintptr_t resolve(struct windows *ws, struct tb *tb, uint32_t pc, uintptr_t addr)
+static uintptr_t resolve(
+	struct windows *ws, struct tb *tb, uint32_t pc, uintptr_t addr, const greg_t *regs)
 {
 	struct cpu *cpu = ws->cpu;
 	struct window *w = &ws->w[(tb->key & KEY_USER) != 0];
-	uint64_t lin = addr - (uintptr_t)w->base;
 	const struct tb_fault *f = NULL;
 	const struct tb_exit *x;
+	struct access access;
 
 	for (unsigned i = 0; i < tb->n_faults && tb->fault[i].from <= pc; i++)
 		f = &tb->fault[i];
 	must(f != NULL);
 	w->spent += COST_FAULT;
 	ws->stats.faults++;
-	if (lin <= UINT32_MAX && fault_in(ws, w, (uint32_t)lin, f))
+	access = access_of(w, f, addr, regs);
+	if (addr - (uintptr_t)w->base <= UINT32_MAX && fault_in(ws, w, &access))
 		return 0;
 	ws->stats.stepped++;
 	x = (const struct tb_exit *)(cpu->tcache->mem.meta + f->id);
@@ -387,7 +414,8 @@ static void on_segv(int sig, siginfo_t *si, void *context)
 		sigaction(sig, &old_action, NULL);
 		return;
 	}
-	to = resolve(ws, tb, (uint32_t)(pc - (uintptr_t)cpu->tcache->mem.rx), addr);
+	to = resolve(ws, tb, (uint32_t)(pc - (uintptr_t)cpu->tcache->mem.rx), addr,
+		uc->uc_mcontext.gregs);
 	if (to)
 		uc->uc_mcontext.gregs[REG_RIP] = (greg_t)to;
 }
