@@ -51,10 +51,12 @@ struct fpu_note {
 
 /* A jump from the main line to code that is emitted after it. */
 struct cold {
-	uint8_t *jump;	/* displacement */
-	uint8_t *jump2; /* another one, or NULL */
-	uint8_t *jump3; /* COLD_FPU, COLD_REP: and another */
-	uint8_t *back;	/* where it returns to */
+	uint8_t *jump;	  /* displacement */
+	uint8_t *jump2;	  /* another one, or NULL */
+	uint8_t *jump3;	  /* COLD_FPU, COLD_REP: and another */
+	uint8_t *more[4]; /* COLD_REP: still others */
+	unsigned n_more;
+	uint8_t *back; /* where it returns to */
 	const struct ir_op *op;
 	uint32_t id; /* exit or recipe */
 	enum {

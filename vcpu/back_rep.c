@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The x86-64 back end's REP MOVS and REP STOS: by a window they are the host's own, which are as
- * precise as the guest's. When an iteration faults, the host's registers say how far it has come;
- * that many instructions have retired. Whatever is rare is the interpreter's handler's, out of
- * line: DF set, a count of 0, more iterations than the budget has, or so many that copying by pages
- * is as good.
+ * The x86-64 back end's REP MOVS and REP STOS are the host's own.
+ *
+ * By a window they are as precise as the guest's: when an iteration faults, the host's registers
+ * say how far it has come; that many instructions have retired. By the tables they are done here
+ * if all lies in one page. Whatever is rare is the interpreter's handler's, out of line: DF set, a
+ * count of 0, more iterations than the budget has, or so many that copying by pages is as good.
  */
 #include "back_int.h"
 
 #include "decode.h"
+#include "log.h"
 #include "window.h"
 
 #define REP_MAX 4096u /* iterations */
@@ -20,16 +22,13 @@ static bool is_movs(const struct insn *in)
 }
 
 /* Segments are flat but FS and GS. */
-static bool rep_is_direct(const struct back *k, const struct insn *in)
+static bool rep_is_direct(const struct insn *in)
 {
 	bool stos = in->id == INSN_1_AA || in->id == INSN_1_AB;
 
-	if (!k->window || in->rep == REP_NONE || in->addrsize != 4 || (!is_movs(in) && !stos))
+	if (in->rep == REP_NONE || in->addrsize != 4 || (!is_movs(in) && !stos))
 		return false;
-	if (is_movs(in) && (in->seg == SEG_FS || in->seg == SEG_GS))
-		return false;
-	return k->n_faults < MAX_FAULT &&
-	       !window_site_is_slow(k->cpu, k->ir->insn_eip[k->op->insn]);
+	return !is_movs(in) || (in->seg != SEG_FS && in->seg != SEG_GS);
 }
 
 static void rep_insn(struct xasm *a, const struct insn *in)
@@ -40,7 +39,9 @@ static void rep_insn(struct xasm *a, const struct insn *in)
 	x_u8(a, (is_movs(in) ? 0xa4 : 0xaa) + (in->opsize != 1));
 }
 
-/* From the host's addresses back to the guest's. No memory, no flags that matter. */
+/* ---- by a window ---- */
+
+/* From the host's addresses back to the guest's. */
 static void rep_home(struct xasm *a, const struct insn *in)
 {
 	if (is_movs(in))
@@ -48,35 +49,119 @@ static void rep_home(struct xasm *a, const struct insn *in)
 	x_alu_rm_r(a, 4, X_SUB, x_r(X_RDI), H_MEM);
 }
 
+static void rep_by_window(struct back *k, const struct insn *in, uint32_t id)
+{
+	struct cold *c = cold_add(k, COLD_REP_FAULT, NULL);
+	struct xasm *a = &k->a;
+
+	if (!c)
+		return;
+	if (is_movs(in))
+		x_alu_rm_r(a, 8, X_ADD, x_r(X_RSI), H_MEM);
+	x_alu_rm_r(a, 8, X_ADD, x_r(X_RDI), H_MEM);
+	c->fault = k->n_faults;
+	c->id = id;
+	k->fault[k->n_faults++] = (struct tb_fault){
+		.from = (uint32_t)(a->p - k->mem->rw), .id = id, .size = in->opsize, .rep = true
+	};
+	rep_insn(a, in);
+	rep_home(a, in);
+}
+
+/* ECX iterations are left of those that were taken off the budget; one of them was always ours. */
+void cold_rep_fault(struct back *k, const struct cold *c)
+{
+	struct xasm *a = &k->a;
+
+	k->fault[c->fault].stub = (uint32_t)(a->p - k->mem->rw);
+	rep_home(a, &k->ir->insn[c->op->insn]);
+	x_lea(a, 8, H_BUDGET, x_mi(H_BUDGET, X_RCX, 0, -1));
+	leave(k, c->id | TCG_EXIT_STEP);
+}
+
+/* ---- by the tables ---- */
+
+/* One more way to the handler, if cond. */
+static void rep_slow(struct back *k, struct cold *c, enum x_cond cond)
+{
+	must(c->n_more < sizeof(c->more) / sizeof(c->more[0]));
+	c->more[c->n_more++] = x_jcc(&k->a, cond);
+}
+
+static unsigned scale_of(const struct insn *in)
+{
+	return (unsigned)__builtin_ctz(in->opsize);
+}
+
+/* dst = the host's address of guest address reg, if ECX elements from there lie in its page. */
+static void rep_host(struct back *k, struct cold *c, unsigned dst, unsigned reg, bool write)
+{
+	const struct insn *in = &k->ir->insn[k->op->insn];
+	struct xasm *a = &k->a;
+
+	x_mov_r_rm(a, 4, H_T1, x_r(reg));
+	x_alu_rm_i(a, 4, X_AND, x_r(H_T1), 0xfff);
+	x_lea(a, 4, H_T1, x_mi(H_T1, X_RCX, scale_of(in), 0));
+	x_alu_rm_i(a, 4, X_CMP, x_r(H_T1), 0x1000);
+	rep_slow(k, c, X_A);
+	x_mov_r_rm(a, 4, dst, x_r(reg));
+	x_mov_r_rm(a, 4, H_T1, x_r(reg));
+	x_shift_i(a, 4, X_SHR, x_r(H_T1), 12);
+	x_alu_r_rm(a, 8, X_SUB, dst, x_mi(H_MEM, H_T1, 3, write ? TLB_WRITE_OFF : 0));
+	rep_slow(k, c, X_AE);
+}
+
+static void rep_by_table(struct back *k, const struct insn *in)
+{
+	struct xasm *a = &k->a;
+
+	if (is_movs(in)) {
+		x_lea(a, 4, H_TMP, x_mi(X_RSI, X_RCX, scale_of(in), 0));
+		x_mov_r_rm(a, 8, X_RSI, x_r(H_PTR));
+	}
+	x_lea(a, 4, H_T1, x_mi(X_RDI, X_RCX, scale_of(in), 0));
+	x_mov_r_rm(a, 8, X_RDI, x_r(H_T0));
+	rep_insn(a, in);
+	if (is_movs(in))
+		x_mov_r_rm(a, 4, X_RSI, x_r(H_TMP));
+	x_mov_r_rm(a, 4, X_RDI, x_r(H_T1));
+}
+
+/* ---- both ---- */
+
 bool emit_rep(struct back *k)
 {
 	const struct insn *in = &k->ir->insn[k->op->insn];
 	struct xasm *a = &k->a;
-	struct cold *c, *fault;
+	struct cold *c;
+	bool window;
 
-	if (!rep_is_direct(k, in))
+	if (!rep_is_direct(in))
 		return false;
-	x_test_rm_i(a, 4, CPU_MEM(eflags), FL_DF);
-	c = cold_add(k, COLD_REP, x_jcc(a, X_NE));
-	fault = cold_add(k, COLD_REP_FAULT, NULL);
-	if (!c || !fault)
+	window = k->window && k->n_faults < MAX_FAULT &&
+		 !window_site_is_slow(k->cpu, k->ir->insn_eip[k->op->insn]);
+	if (k->window && !window)
+		return false;
+	c = cold_add(k, COLD_REP, NULL);
+	if (!c)
 		return true;
-	c->id = fault->id = exit_id(k);
+	c->id = exit_id(k);
+	x_test_rm_i(a, 4, CPU_MEM(eflags), FL_DF);
+	c->jump = x_jcc(a, X_NE);
 	x_lea(a, 4, H_TMP, x_m(X_RCX, -1));
 	x_alu_rm_i(a, 4, X_CMP, x_r(H_TMP), REP_MAX - 1);
 	c->jump2 = x_jcc(a, X_A);
+	if (!window) {
+		if (is_movs(in))
+			rep_host(k, c, H_PTR, X_RSI, false);
+		rep_host(k, c, H_T0, X_RDI, true);
+	}
 	x_alu_rm_r(a, 8, X_SUB, x_r(H_BUDGET), H_TMP);
 	c->jump3 = x_jcc(a, X_S);
-	if (is_movs(in))
-		x_alu_rm_r(a, 8, X_ADD, x_r(X_RSI), H_MEM);
-	x_alu_rm_r(a, 8, X_ADD, x_r(X_RDI), H_MEM);
-	fault->fault = k->n_faults;
-	k->fault[k->n_faults++] = (struct tb_fault){ .from = (uint32_t)(a->p - k->mem->rw),
-		.id = fault->id,
-		.size = in->opsize,
-		.rep = true };
-	rep_insn(a, in);
-	rep_home(a, in);
+	if (window)
+		rep_by_window(k, in, c->id);
+	else
+		rep_by_table(k, in);
 	c->back = a->p;
 	return true;
 }
@@ -91,20 +176,11 @@ void cold_rep(struct back *k, const struct cold *c)
 	x_alu_rm_r(a, 8, X_ADD, x_r(H_BUDGET), H_TMP);
 	x_here(a, c->jump);
 	x_here(a, c->jump2);
+	for (unsigned i = 0; i < c->n_more; i++)
+		x_here(a, c->more[i]);
 	x_mov_rm_i(a, 4, CPU_MEM(tcg_exit), c->id);
 	at = x_call(a);
 	x_to(a, at, k->mem->rw + back_tramp(k->cpu)->insn);
 	at = x_jmp(a);
 	x_to(a, at, c->back);
-}
-
-/* ECX iterations are left of those that were taken off the budget; one of them was always ours. */
-void cold_rep_fault(struct back *k, const struct cold *c)
-{
-	struct xasm *a = &k->a;
-
-	k->fault[c->fault].stub = (uint32_t)(a->p - k->mem->rw);
-	rep_home(a, &k->ir->insn[c->op->insn]);
-	x_lea(a, 8, H_BUDGET, x_mi(H_BUDGET, X_RCX, 0, -1));
-	leave(k, c->id | TCG_EXIT_STEP);
 }
