@@ -52,6 +52,10 @@ void x_rm(struct xasm *a, unsigned size, unsigned opcode, unsigned reg, struct x
 		rex |= 8;
 	/* SPL..DIL are never meant, but as ModRM.reg of an opcode that is not a byte form. */
 	must(!(rex && (is_hi(reg) || (!rm.is_mem && is_hi(rm.base)))));
+	if (rm.gs) {
+		x_u8(a, 0x65);
+		x_u8(a, 0x67);
+	}
 	if (size == 2 || (opcode & 0xf000) == X_P66)
 		x_u8(a, 0x66);
 	if ((opcode & 0xf000) == X_PF3)

@@ -60,10 +60,10 @@ struct xasm {
 	bool overflow;
 };
 
-/* A register, or [base + (index << scale) + disp]. */
+/* A register, or [base + (index << scale) + disp]; gs: of 32 bits, and GS's base is added. */
 struct xrm {
 	uint8_t base, index, scale;
-	bool is_mem;
+	bool is_mem, gs;
 	int32_t disp;
 };
 
@@ -77,7 +77,7 @@ static inline struct xrm x_m(unsigned base, int32_t disp)
 }
 static inline struct xrm x_mi(unsigned base, unsigned index, unsigned scale, int32_t disp)
 {
-	return (struct xrm){ (uint8_t)base, (uint8_t)index, (uint8_t)scale, true, disp };
+	return (struct xrm){ (uint8_t)base, (uint8_t)index, (uint8_t)scale, true, false, disp };
 }
 
 static inline bool x_overflowed(const struct xasm *a)

@@ -124,7 +124,7 @@ struct back {
 	struct tb_exit *exit; /* of the present instruction and recipe, or NULL */
 	/* Memory by a window; the accesses so far; cells that the recipe of the instruction's start
 	 * needs. */
-	bool window;
+	bool window, gs; /* gs: GS's base is the window's */
 	unsigned n_faults;
 	unsigned insn_slots;
 	struct tb_fault fault[MAX_FAULT];

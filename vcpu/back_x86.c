@@ -6,6 +6,7 @@
  */
 #include "back_int.h"
 
+#include "icache.h"
 #include "log.h"
 #include "sse.h"
 #include "window.h"
@@ -261,6 +262,16 @@ static bool is_direct(const struct back *k)
 	return op->a <= IR_EDI && (int32_t)op->imm >= WINDOW_DISP_MIN && !insn_uses_hi(k);
 }
 
+/* Two registers and a displacement: with the window's base, the host can only add them by GS. */
+static bool is_indexed(const struct back *k)
+{
+	const struct ir_op *op = k->op;
+
+	if (op->b == IR_NONE || has_base(op) || op[1].op == IR_FPU || insn_uses_hi(k))
+		return false;
+	return (op->a == IR_NONE || op->a <= IR_EDI) && op->b <= IR_EDI;
+}
+
 /* No flags change, and nothing is checked: the host does it, at the access itself. */
 static void host_by_window(struct back *k)
 {
@@ -288,6 +299,11 @@ static void host_by_window(struct back *k)
 		c->fault = k->n_faults;
 	}
 	k->n_faults++;
+	if (k->gs && is_indexed(k)) {
+		k->h = address(op);
+		k->h.gs = true;
+		return;
+	}
 	if (is_direct(k)) {
 		k->h = x_m(H_MEM, (int32_t)op->imm);
 		if (op->a != IR_NONE)
@@ -309,7 +325,7 @@ void mem_touch(struct back *k)
 	const struct tb_fault *f;
 	struct xasm *a = &k->a;
 
-	if (k->h.base != H_MEM || k->too_big)
+	if ((k->h.base != H_MEM && !k->h.gs) || k->too_big)
 		return;
 	f = &k->fault[k->n_faults - 1];
 	if (f->size == 1)
@@ -985,6 +1001,7 @@ size_t back_emit(struct cpu *cpu, const struct tcache_mem *mem, const struct ir_
 	k.opaque = opaque;
 	k.bmi2 = host_has_bmi2();
 	k.window = tb->key & KEY_WINDOW;
+	k.gs = k.window && tb->key & KEY_USER && window_has_gs(cpu);
 	k.rcp = (struct recipe){ .op = RCP_ENTRY, .a = RCP_NO, .b = RCP_NO, .c = RCP_NO };
 	tb->n_edges = tb->n_exits = 0;
 	tb->entry_regs = 0;

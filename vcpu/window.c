@@ -5,8 +5,11 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <asm/prctl.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <ucontext.h>
+#include <unistd.h>
 
 #include "icache.h"
 #include "log.h"
@@ -60,6 +63,7 @@ struct windows {
 	struct cpu *cpu;
 	enum window_use use;
 	int fd;
+	bool has_gs;
 	struct window w[2]; /* [user] */
 	struct site site[SITES];
 	struct window_stats stats;
@@ -420,8 +424,23 @@ static void on_segv(int sig, siginfo_t *si, void *context)
 		uc->uc_mcontext.gregs[REG_RIP] = (greg_t)to;
 }
 
+/* Nobody else on this host uses GS in user mode. False: it cannot be set. */
+static bool set_gs(const struct windows *ws)
+{
+	return syscall(SYS_arch_prctl, ARCH_SET_GS, ws->w[1].base) == 0;
+}
+
+bool window_has_gs(const struct cpu *cpu)
+{
+	return mmu_priv(cpu)->windows->has_gs;
+}
+
 void window_activate(struct cpu *cpu)
 {
+	struct windows *ws = cpu ? mmu_priv(cpu)->windows : NULL;
+
+	if (active != cpu && ws && ws->has_gs)
+		must(set_gs(ws));
 	active = cpu;
 }
 
@@ -462,6 +481,8 @@ int window_init(struct cpu *cpu, int ram_fd, enum window_use use)
 		m->windows = ws;
 		m->window[0] = &ws->w[0];
 		m->window[1] = &ws->w[1];
+		ws->has_gs = set_gs(ws);
+		active = cpu; /* GS is its, now */
 	}
 	if (r == 0 && !installed && sigaction(SIGSEGV, &sa, &old_action) < 0)
 		r = -errno;

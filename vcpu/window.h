@@ -47,6 +47,8 @@ void window_free(struct cpu *cpu);
 bool window_wanted(struct cpu *cpu, bool user);
 /* Host address of the guest's linear address 0. */
 void *window_base(const struct cpu *cpu, bool user);
+/* The user's window is also what GS's base points to. */
+bool window_has_gs(const struct cpu *cpu);
 /* n instructions of this privilege were run, with the window or without. */
 void window_ran(struct cpu *cpu, bool user, bool with, uint64_t n);
 /* The instruction at eip has been left to the interpreter too often: it is to use the tables. */
