@@ -23,7 +23,7 @@
 
 static bool segment_is_big(const struct segment *s)
 {
-	return s->rd_ok && s->wr_ok && s->rd_top == UINT32_MAX && s->wr_top == UINT32_MAX;
+	return s->rd_end > UINT32_MAX && s->wr_end > UINT32_MAX;
 }
 
 static bool mode_is_translatable(const struct cpu *cpu)
