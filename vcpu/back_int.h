@@ -208,6 +208,8 @@ void emit_cmov(struct back *k);
 void emit_getfl(struct back *k);
 void emit_efl(struct back *k);
 void emit_getseg(struct back *k);
+void emit_limit(struct back *k);
+void emit_setseg(struct back *k);
 void emit_dir(struct back *k);
 void emit_rdtsc(struct back *k);
 void emit_calli(struct back *k);

@@ -30,15 +30,75 @@ void load_address(struct xasm *a, const struct ir_op *op, unsigned dst)
 		x_lea(a, 4, dst, m);
 }
 
-/* FS and GS have a base, the others none. */
+static bool is_checked(const struct ir_op *op)
+{
+	return op->cond & IR_AT_CHECKED;
+}
+
+/* What is checked has a base, and so have FS and GS; the others are flat. */
 static bool has_base(const struct ir_op *op)
 {
-	return op->seg == SEG_FS || op->seg == SEG_GS;
+	return is_checked(op) || op->seg == SEG_FS || op->seg == SEG_GS;
+}
+
+/* A member of the segment's register. */
+static struct xrm seg_mem(const struct ir_op *op, size_t member)
+{
+	return x_m(H_CPU, CPU_OFF(seg) + (int32_t)(op->seg * sizeof(struct segment) + member));
 }
 
 static struct xrm base_of(const struct ir_op *op)
 {
-	return op->seg == SEG_FS ? CPU_MEM(seg[SEG_FS].base) : CPU_MEM(seg[SEG_GS].base);
+	return seg_mem(op, offsetof(struct segment, base));
+}
+
+/* H_PTR = the address in its segment. */
+static void load_offset(struct back *k, const struct ir_op *op)
+{
+	struct xasm *a = &k->a;
+
+	if (!(op->cond & IR_AT_16)) {
+		load_address(a, op, H_PTR);
+	} else if (op->b == IR_NONE && op->a != IR_NONE && !op->imm) {
+		x_rm(a, 4, X_0F | 0xb7, H_PTR, x_r(back_reg(op->a)));
+	} else {
+		load_address(a, op, H_PTR);
+		x_rm(a, 4, X_0F | 0xb7, H_PTR, x_r(H_PTR));
+	}
+}
+
+/* Leaves if the access does not end within what the segment surely allows. Flags are lost, and
+ * H_TMP. False: there is no room. */
+static bool check_segment(struct back *k, const struct ir_op *op, uint32_t id)
+{
+	struct xrm end = seg_mem(
+		op, op->dst ? offsetof(struct segment, wr_end) : offsetof(struct segment, rd_end));
+	struct xasm *a = &k->a;
+	struct cold *c;
+
+	if (op->size == 1) {
+		x_alu_r_rm(a, 8, X_CMP, H_PTR, end);
+		c = cold_add(k, COLD_STEP, x_jcc(a, X_AE));
+	} else {
+		x_lea(a, 8, H_TMP, x_m(H_PTR, op->size));
+		x_alu_r_rm(a, 8, X_CMP, H_TMP, end);
+		c = cold_add(k, COLD_STEP, x_jcc(a, X_A));
+	}
+	if (c)
+		c->id = id;
+	k->host_valid = 0;
+	return c != NULL;
+}
+
+/* The host's flags are about to be lost. CF goes to its cell if it would be hard to make anew. */
+static void keep_carry(struct back *k)
+{
+	const struct ir_op *op = k->op;
+
+	if ((op->after_use & k->host_valid & IRF_C) && !k->cell_valid &&
+		(k->rcp.over || k->rcp.op == RCP_ADC || k->rcp.op == RCP_SBB ||
+			k->rcp.op >= RCP_SHL))
+		carry_to_cell(k);
 }
 
 /* Low address bits that are 0 if an access is aligned, as far as the fast tables leave room. */
@@ -84,14 +144,13 @@ static void host_by_table(struct back *k)
 	struct cold *c;
 	uint32_t id;
 
-	if ((op->after_use & k->host_valid & IRF_C) && !k->cell_valid &&
-		(k->rcp.over || k->rcp.op == RCP_ADC || k->rcp.op == RCP_SBB ||
-			k->rcp.op >= RCP_SHL))
-		carry_to_cell(k);
+	keep_carry(k);
 	id = exit_id(k);
-	load_address(a, op, H_PTR);
+	load_offset(k, op);
 	if (op[1].op == IR_FPU)
 		x_mov_rm_r(a, 4, fpu_cell(!k->note.cell), H_PTR);
+	if (is_checked(op) && !check_segment(k, op, id))
+		return;
 	if (has_base(op))
 		x_alu_r_rm(a, 4, X_ADD, H_PTR, base_of(op));
 	if (aligned) {
@@ -189,15 +248,19 @@ static bool is_direct(const struct back *k)
 	return op->a <= IR_EDI && (int32_t)op->imm >= WINDOW_DISP_MIN && !insn_uses_hi(k);
 }
 
-/* No flags change, and nothing is checked: the host does it, at the access itself. */
+/* No flags change, and nothing is checked but the segment, if need be: the host does it, at the
+ * access itself. */
 static void host_by_window(struct back *k)
 {
 	const struct ir_op *op = k->op;
 	struct xasm *a = &k->a;
 	struct tb_fault *f = &k->fault[k->n_faults];
-	uint32_t id = exit_id(k);
 	struct cold *c;
+	uint32_t id;
 
+	if (is_checked(op))
+		keep_carry(k);
+	id = exit_id(k);
 	if (k->n_faults == MAX_FAULT) {
 		k->too_big = true;
 		return;
@@ -222,9 +285,11 @@ static void host_by_window(struct back *k)
 			k->h = x_mi(H_MEM, back_reg(op->a), 0, (int32_t)op->imm);
 		return;
 	}
-	load_address(a, op, H_PTR);
+	load_offset(k, op);
 	if (op[1].op == IR_FPU)
 		x_mov_rm_r(a, 4, fpu_cell(!k->note.cell), H_PTR);
+	if (is_checked(op) && !check_segment(k, op, id))
+		return;
 	if (has_base(op)) {
 		x_mov_r_rm(a, 4, H_TMP, base_of(op));
 		x_lea(a, 4, H_PTR, x_mi(H_PTR, H_TMP, 0, 0));

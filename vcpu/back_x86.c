@@ -190,6 +190,8 @@ static void emit_xchg(struct back *k)
 static void emit_cdq(struct back *k)
 {
 	rcp_clobber(k, IR_EDX);
+	if (k->op->size == 2)
+		x_u8(&k->a, 0x66);
 	x_u8(&k->a, 0x99);
 }
 
@@ -248,7 +250,7 @@ static struct tb_edge *edge_new(struct back *k, uint32_t target)
 		.target = target,
 		.recipe = rcp_store(k),
 		.refund = (uint16_t)(tb->n_insns - (k->op->insn + 1u)),
-		.other_page = (target ^ tb->eip) >> 12 != 0 };
+		.other_page = ((tb->lin + (target - tb->eip)) ^ tb->lin) >> 12 != 0 };
 	if (k->rcp.op == RCP_ENTRY) {
 		k->entry_used = true;
 		tb->entry_regs = 0xff;
@@ -389,7 +391,7 @@ static void emit_jcc(struct back *k)
 		flags_to_host(k, ir_cond_flags(op->cond));
 		cond = op->cond;
 	} else {
-		x_test_rm_r(a, 4, x_r(X_RCX), X_RCX);
+		x_test_rm_r(a, op->size, x_r(X_RCX), X_RCX);
 		k->host_valid = 0;
 		cond = op->op == IR_JZR ? X_E : X_NE;
 	}
@@ -576,6 +578,8 @@ static void emit_op(struct back *k)
 	case IR_JCC:
 	case IR_JZR:
 	case IR_JNZR: emit_jcc(k); break;
+	case IR_LIMIT: emit_limit(k); break;
+	case IR_SETSEG: emit_setseg(k); break;
 	case IR_JMP: edge_new(k, k->op->imm); break; /* it comes next */
 	case IR_JMPR: emit_jump_reg(k); break;
 	case IR_CALLJ: emit_callj(k); break;

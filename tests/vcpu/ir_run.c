@@ -103,12 +103,18 @@ static bool do_host(struct run *s, const struct ir_op *op)
 {
 	struct cpu *cpu = s->cpu;
 	uint32_t off = address(s, op), lin = off;
+	const struct segment *seg = &cpu->seg[op->seg];
+	bool checked = op->cond & IR_AT_CHECKED;
 
-	if (op->seg != SEG_DS) {
-		lin += cpu->seg[op->seg].base;
+	if (op->cond & IR_AT_16)
+		lin = off = (uint16_t)off;
+	if (op->seg != SEG_DS || checked) {
+		lin += seg->base;
 		if (off > UINT32_MAX - (op->size - 1u)) /* beyond the limit */
 			return leave_before(s, op);
 	}
+	if (checked && (uint64_t)off + op->size > (op->dst ? seg->wr_end : seg->rd_end))
+		return leave_before(s, op);
 	/* Memory that holds decoded code has no entry for writes. */
 	if (op->dst && lin + op->size > s->b->eip && lin < s->b->eip + s->b->len)
 		return leave_before(s, op);
@@ -375,11 +381,20 @@ static bool do_insn(struct run *s, const struct ir_op *op)
 	return code_is_same(s) || leave_before(s, op);
 }
 
+static bool do_setseg(struct run *s, const struct ir_op *op)
+{
+	struct segment *seg = &s->cpu->seg[op->imm];
+
+	if (!(seg->attr & SEG_P) || seg->limit == UINT32_MAX)
+		return leave_before(s, op);
+	seg_load_real(s->cpu, (enum seg)op->imm, (uint16_t)get(s, op->a, 2, 0));
+	return true;
+}
+
 /* False: the block was left. */
 static bool do_op(struct run *s, const struct ir_op *op)
 {
 	struct cpu *cpu = s->cpu;
-	uint32_t *gpr = cpu->gpr;
 	uint32_t v;
 
 	switch (op->op) {
@@ -401,7 +416,10 @@ static bool do_op(struct run *s, const struct ir_op *op)
 	case IR_IMULX: do_mulx(s, op); break;
 	case IR_DIV:
 	case IR_IDIV: return do_div(s, op);
-	case IR_CDQ: gpr[R_EDX] = gpr[R_EAX] >> 31 ? UINT32_MAX : 0; break;
+	case IR_CDQ:
+		set(s, IR_EDX, op->size,
+			get(s, IR_EAX, op->size, 0) >> (op->size * 8 - 1) ? ~0u : 0);
+		break;
 	case IR_BT ... IR_BTC: do_bit(s, op); break;
 	case IR_BTADDR:
 		v = (uint32_t)((int32_t)get(s, op->b, 4, 0) >> 5) << 2;
@@ -448,8 +466,10 @@ static bool do_op(struct run *s, const struct ir_op *op)
 			return leave_before(s, op);
 		return op->cond == IR_CALL_QUIET ? do_quiet(s, op) : do_handler(s, op);
 	case IR_JCC: return !cond_holds(s, op) || go(s, op->imm);
-	case IR_JZR: return gpr[R_ECX] || go(s, op->imm);
-	case IR_JNZR: return !gpr[R_ECX] || go(s, op->imm);
+	case IR_JZR: return get(s, IR_ECX, op->size, 0) || go(s, op->imm);
+	case IR_JNZR: return !get(s, IR_ECX, op->size, 0) || go(s, op->imm);
+	case IR_LIMIT: return get(s, op->a, 4, 0) <= op->imm || leave_before(s, op);
+	case IR_SETSEG: return do_setseg(s, op);
 	case IR_JMP: return go(s, op->imm);
 	case IR_JMPR: return go(s, get(s, op->a, 4, 0));
 	case IR_CALLJ: return leave_before(s, op);
