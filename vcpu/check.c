@@ -165,15 +165,29 @@ static void compare(struct cpu *cpu, const struct tb *tb, const struct cpu *befo
 
 /* ---- the second run ---- */
 
+/* Near the limit of the code segment the interpreter looks after each instruction. */
+static bool limit_is_near(const struct cpu *cpu)
+{
+	return cpu->seg[SEG_CS].limit - cpu->eip < PAGE_SIZE;
+}
+
 static void interpret(
 	struct cpu *cpu, const struct tb *tb, const struct cpu *before, const struct cpu *made)
 {
 	sigjmp_buf here, *outer = cpu->catch_;
+	bool near = limit_is_near(before);
 
 	cpu->catch_ = &here;
 	if (sigsetjmp(here, 0))
 		report(cpu, tb, before, made, "only the interpreter meets a fault");
-	engine_run_blocks(cpu, made->icount);
+	/* A load of a segment register ends a block of the interpreter's. */
+	while (engine_run_blocks(cpu, made->icount) == ENGINE_LOOK && cpu->icount < made->icount &&
+		(near || !cpu->look)) {
+		cpu->look = false;
+		engine_mode(cpu);
+	}
+	if (near)
+		cpu->look = made->look;
 	cpu->catch_ = outer;
 }
 

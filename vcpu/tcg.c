@@ -364,11 +364,21 @@ static bool must_look(const struct cpu *cpu)
 	return cpu->look || cpu->tcg->leave || cpu->icount >= engine_end(cpu);
 }
 
+/* key: where they began. */
+static void count_insns(struct tcg *t, unsigned key, uint64_t n)
+{
+	t->stats.insns += n;
+	if (!(key & KEY_CODE32))
+		t->stats.insns_16 += n;
+	else if (!(key & KEY_FLAT))
+		t->stats.insns_seg += n;
+}
+
 static void run_block(struct cpu *cpu, struct tb *tb)
 {
 	struct tcg *t = cpu->tcg;
 	uint64_t before = cpu->icount;
-	unsigned kind;
+	unsigned kind, key = tb->key;
 
 	t->stats.entered++;
 	if (unlikely(t->check != NULL)) {
@@ -377,7 +387,7 @@ static void run_block(struct cpu *cpu, struct tb *tb)
 		tcg_enter(cpu, tb);
 		tcg_settle(cpu);
 	}
-	t->stats.insns += cpu->icount - before;
+	count_insns(t, key, cpu->icount - before);
 	kind = tcg_exit_kind(cpu);
 	t->stats.exits[kind]++;
 	if (unlikely(t->check != NULL) && cpu->icount == before && kind == TCG_EXIT_DONE)

@@ -113,6 +113,8 @@ void tcg_stats_print(const struct cpu *cpu, line_fn *line, void *opaque)
 	} rows[] = {
 		{ "instructions", cpu->icount },
 		{ "instructions of translated code", s->insns },
+		{ "of these, 16-bit code", s->insns_16 },
+		{ "of these, where a segment is not flat", s->insns_seg },
 		{ "entries into translated code", s->entered },
 		{ "exits: after a handler", s->exits[TCG_EXIT_DONE] },
 		{ "exits: to step one instruction", s->exits[TCG_EXIT_STEP] },
