@@ -146,6 +146,8 @@ void gen_put(struct gen *g, uint32_t v, unsigned n)
 
 static uint32_t address(struct gen *g)
 {
+	if (g->segs && chance(g, 10))
+		return (chance(g, 3) ? 0xffff : g->edge) + 2 - gen_random(g) % 8;
 	switch (gen_random(g) % 40) {
 	case 0: return gen_random(g);
 	case 1: return VM_MMIO + gen_random(g) % 64;

@@ -27,7 +27,8 @@ struct gen {
 	/* Of GEN_SEGS */
 	bool segs, user;
 	enum { GEN_REAL, GEN_V86, GEN_SEG16, GEN_SEG32 } mode;
-	uint32_t cs_base[2], cs_limit; /* two ways to the same code */
+	uint32_t cs_base[2], cs_limit[2]; /* two ways to the same code */
+	uint32_t edge;			  /* offset of the last byte of some data segment */
 	uint16_t cs_sel[2], ss_sel;
 	uint32_t esp, eflags; /* what handlers go back with */
 	bool ts;	      /* with sse: CR0.TS comes and goes */

@@ -48,21 +48,20 @@ static void put_gdt(struct gen *g, struct vm *vm)
 	bool wide = g->mode == GEN_SEG32;
 	uint32_t base = wide ? (below(g, 2) ? 0x1000 : 0) : DATA_BASE;
 	uint32_t limit = wide ? VM_DATA + 0x20000 - 1 - below(g, 0x1000) : 0xffff;
-	uint32_t small = wide ? VM_DATA + 0x8000 + below(g, 0x100) : 0x8000 + below(g, 0x100);
 	uint8_t big = wide ? 4 : 0;
 	const struct kind data[N_DATA] = {
 		{ 0xf2, big, base, limit }, { 0xf2, big, base + 0x100, limit },
-		{ 0xf2, big, base, small }, { 0xf0, big, base, limit }, /* read-only */
-		{ 0xf6, big, base, wide ? VM_DATA : 0x2000 },		/* grows down */
-		{ 0xfa, big, base, limit },				/* code, readable */
-		{ 0xf8, big, base, limit },				/* code, not readable */
+		{ 0xf2, big, base, g->edge }, { 0xf0, big, base, limit }, /* read-only */
+		{ 0xf6, big, base, wide ? VM_DATA : 0x2000 },		  /* grows down */
+		{ 0xfa, big, base, limit },				  /* code, readable */
+		{ 0xf8, big, base, limit },				  /* code, not readable */
 		{ 0xf2, big, base, 7 }, { 0xf2, 4, 0, 0xffffffff },
 		{ 0x72, big, base, limit }, /* not present */
 	};
 
 	vm->cpu->gdtr.limit = (uint16_t)(SEL_DATA(N_DATA) - 1);
 	for (unsigned i = 0; i < 2; i++) {
-		struct kind code = { 0xfa, big, g->cs_base[i], g->cs_limit };
+		struct kind code = { 0xfa, big, g->cs_base[i], g->cs_limit[i] };
 
 		g->cs_sel[i] = (uint16_t)(SEL_CODE(i) | (g->user ? 3 : 0));
 		if (!g->user)
@@ -75,10 +74,11 @@ static void put_gdt(struct gen *g, struct vm *vm)
 
 static uint16_t data_sel(struct gen *g)
 {
-	static const uint16_t paras[] = { 0x4000, 0x4000, 0x4800, 0x4010, 0x4fff, 0x1000, 0x7000 };
+	static const uint16_t paras[] = { 0x4000, 0x4000, 0x4800, 0x4010, 0x4fff, 0x1000, 0x7000,
+		0 };
 
 	if (g->mode <= GEN_V86)
-		return below(g, 40) ? paras[below(g, 7)] : (uint16_t)gen_random(g);
+		return below(g, 40) ? paras[below(g, 8)] : (uint16_t)gen_random(g);
 	if (!below(g, 12))
 		return 0;
 	return (uint16_t)(SEL_DATA(below(g, 2) ? below(g, 3) : below(g, N_DATA)) |
@@ -122,7 +122,7 @@ void gen_put_seg(struct gen *g)
 	static const uint16_t same[] = { 0x1f1e, 0x0706, 0x071e, 0x1f06, 0x1716 };
 	static const uint16_t load[] = { 0xd88e, 0xc08e, 0xe08e, 0xe88e };
 
-	switch (below(g, 12)) {
+	switch (below(g, 13)) {
 	case 0:
 	case 1: gen_put(g, same[below(g, 5)], 2); break;
 	case 2: gen_put(g, 0xd08ed08c, 4); break; /* MOV EAX, SS; MOV SS, EAX */
@@ -143,6 +143,15 @@ void gen_put_seg(struct gen *g)
 		break;
 	case 8: gen_put(g, below(g, 2) ? 0x9d9c : 0xd7, 2); break; /* PUSHF, POPF; XLAT */
 	case 9: gen_put(g, below(g, 2) ? 0xc9 : 0x6160, 2); break; /* LEAVE; PUSHA, POPA */
+	case 10: /* POP [ESP + n]; or the end of the stack: MOV SP, n */
+		if (below(g, 2)) {
+			gen_put(g, g->code16 ? 0x24448f67 : 0x24448f, g->code16 ? 4 : 3);
+			gen_put(g, below(g, 8), 1);
+		} else if (g->code16) {
+			gen_put(g, 0xbc, 1);
+			gen_put(g, below(g, 10) - 4, 2);
+		}
+		break;
 	default:
 		put_sel(g);
 		gen_put(g, load[below(g, 4)], 2);
@@ -152,9 +161,19 @@ void gen_put_seg(struct gen *g)
 
 /* ---- handlers: they go back into the code, with fresh segments and a fresh stack ---- */
 
+/* Offset in a segment; where its limit lies within the code, often shortly before that. */
 static uint32_t random_target(struct gen *g, unsigned cs)
 {
-	return VM_CODE + g->start[below(g, g->n)] - g->cs_base[cs];
+	uint32_t first = VM_CODE - g->cs_base[cs], off = 0;
+
+	for (unsigned i = 0; i < 2000; i++) {
+		off = first + g->start[below(g, g->n)];
+		if (g->cs_limit[cs] >= first + GEN_CODE_LEN || below(g, 40) == 0)
+			break;
+		if (off <= g->cs_limit[cs] && g->cs_limit[cs] - off < 60)
+			break;
+	}
+	return off;
 }
 
 static unsigned put_bytes(uint8_t *p, uint64_t v, unsigned n)
@@ -219,7 +238,8 @@ static void load_by_table(struct gen *g, struct cpu *cpu)
 	static const enum seg data[] = { SEG_DS, SEG_ES, SEG_FS, SEG_GS };
 	uint16_t big = g->mode == GEN_SEG32 ? 0x4000 : 0, dpl = g->user ? 0x60 : 0;
 
-	load(cpu, SEG_CS, g->cs_sel[0], g->cs_base[0], g->cs_limit, (uint16_t)(0x9b | big | dpl));
+	load(cpu, SEG_CS, g->cs_sel[0], g->cs_base[0], g->cs_limit[0],
+		(uint16_t)(0x9b | big | dpl));
 	cpu->cpl = g->user ? 3 : 0;
 	for (unsigned i = 0; i < 4; i++)
 		seg_load(cpu, data[i], (uint16_t)(SEL_DATA(below(g, 3)) | (g->user ? 3 : 0)));
@@ -252,7 +272,7 @@ static void load_stack(struct gen *g, struct vm *vm)
 
 static void load_paras(struct gen *g, struct cpu *cpu)
 {
-	static const uint32_t limits[] = { 0xffff, 0xffff, 0x7fff, 0xffffffff, 3 };
+	const uint32_t limits[] = { 0xffff, 0xffffffff, g->edge, 0xffffffff, 3 };
 	bool v86 = g->mode == GEN_V86;
 	uint16_t attr = v86 ? 0xf3 : 0x93;
 
@@ -264,7 +284,7 @@ static void load_paras(struct gen *g, struct cpu *cpu)
 			load(cpu, s, sel, (uint32_t)sel << 4, s == SEG_SS ? 0xffff : limit,
 				!v86 && !below(g, 16) ? 0x97 : attr);
 	}
-	load(cpu, SEG_CS, g->cs_sel[0], g->cs_base[0], g->cs_limit, attr);
+	load(cpu, SEG_CS, g->cs_sel[0], g->cs_base[0], g->cs_limit[0], attr);
 	g->ss_sel = 0x7000;
 	g->esp = 0xf000;
 	cpu->cpl = v86 ? 3 : 0;
@@ -273,7 +293,7 @@ static void load_paras(struct gen *g, struct cpu *cpu)
 /* Where the code's segments begin: both selectors lead to the same bytes. */
 static void place_code(struct gen *g)
 {
-	g->cs_limit = below(g, 4) ? 0xffff : GEN_CODE_LEN;
+	g->edge = (g->mode == GEN_SEG32 ? VM_DATA : 0) + 0x8000 + below(g, 0x100);
 	for (unsigned i = 0; i < 2; i++) {
 		uint32_t back = below(g, 2) ? below(g, 0x20) * 0x1000 : below(g, 0x2000) * 16;
 
@@ -285,12 +305,15 @@ static void place_code(struct gen *g)
 		}
 		g->cs_base[i] = VM_CODE - back % VM_CODE;
 	}
-	if (g->mode == GEN_REAL || g->mode == GEN_V86)
-		g->cs_limit = 0xffff;
-	else if (g->cs_limit == GEN_CODE_LEN) /* may be met by both, or by one */
-		g->cs_limit = VM_CODE - g->cs_base[0] + below(g, GEN_CODE_LEN);
-	else if (g->mode == GEN_SEG32)
-		g->cs_limit = below(g, 2) ? 0xffffffff : 0xfffff;
+	if (g->mode > GEN_V86 && !below(g, 3)) /* they have the limit apart */
+		g->cs_base[1] = g->cs_base[0];
+	for (unsigned i = 0; i < 2; i++) {
+		g->cs_limit[i] = 0xffff;
+		if (g->mode == GEN_SEG32)
+			g->cs_limit[i] = below(g, 2) ? 0xffffffff : 0xfffff;
+		if (g->mode > GEN_V86 && !below(g, 3))
+			g->cs_limit[i] = VM_CODE - g->cs_base[i] + below(g, GEN_CODE_LEN);
+	}
 }
 
 void gen_choose_segs(struct gen *g, struct vm *vm)
@@ -342,7 +365,7 @@ void gen_build_segs(struct gen *g, struct vm *vm)
 			put_handler(g, vm, v);
 	}
 	cpu->gpr[R_ESP] = g->esp;
-	cpu->eip = VM_CODE - g->cs_base[0];
+	cpu->eip = random_target(g, 0);
 	cpu->cpl = g->user ? 3 : 0;
 	cpu->code32 = !g->code16;
 	cpu->stack32 = (cpu->seg[SEG_SS].attr & 0x4000) != 0;
