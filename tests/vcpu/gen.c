@@ -552,6 +552,8 @@ static bool patch_segs(struct gen *g, unsigned i, uint32_t to)
 		return false;
 	if (!g->jump[i].is_abs)
 		off = to - (at + size);
+	else if (chance(g, 2))
+		off = gen_target(g, g->jump[i].is_far ? cs : 0);
 	memcpy(g->code + at, &off, size);
 	if (g->jump[i].is_far)
 		memcpy(g->code + at + size, &g->cs_sel[cs], 2);

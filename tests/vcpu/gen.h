@@ -58,6 +58,7 @@ void gen_put_far(struct gen *g, unsigned size);
 /* gen_seg.c: which mode; an instruction about segments; the machine. */
 void gen_choose_segs(struct gen *g, struct vm *vm);
 void gen_put_seg(struct gen *g);
+uint32_t gen_target(struct gen *g, unsigned cs);
 void gen_build_segs(struct gen *g, struct vm *vm);
 /* gen_sys.c: an instruction of the system, with what it needs; interrupts that they let in. */
 void gen_put_sys(struct gen *g);

@@ -161,16 +161,18 @@ void gen_put_seg(struct gen *g)
 
 /* ---- handlers: they go back into the code, with fresh segments and a fresh stack ---- */
 
-/* Offset in a segment; where its limit lies within the code, often shortly before that. */
-static uint32_t random_target(struct gen *g, unsigned cs)
+/* Offset in a segment; where a limit lies within the code, often shortly before that. */
+uint32_t gen_target(struct gen *g, unsigned cs)
 {
-	uint32_t first = VM_CODE - g->cs_base[cs], off = 0;
+	uint32_t first = VM_CODE - g->cs_base[cs], limit = g->cs_limit[cs], off = 0;
 
+	if (g->cs_base[0] == g->cs_base[1] && g->cs_limit[cs ^ 1] < limit)
+		limit = g->cs_limit[cs ^ 1];
 	for (unsigned i = 0; i < 2000; i++) {
 		off = first + g->start[below(g, g->n)];
-		if (g->cs_limit[cs] >= first + GEN_CODE_LEN || below(g, 40) == 0)
+		if (limit >= first + GEN_CODE_LEN || below(g, 40) == 0)
 			break;
-		if (off <= g->cs_limit[cs] && g->cs_limit[cs] - off < 60)
+		if (off <= limit && limit - off < 60)
 			break;
 	}
 	return off;
@@ -192,7 +194,7 @@ static void put_real_handler(struct gen *g, struct vm *vm, unsigned v)
 	p += put_bytes(p, 0xb8 | (uint32_t)(DATA_BASE >> 4) << 8, 3);
 	p += put_bytes(p, 0xc08ed88e, 4); /* MOV DS, AX; MOV ES, AX */
 	p += put_bytes(p, 0xf000bc, 3);	  /* MOV SP, F000h */
-	p += put_bytes(p, 0xea | random_target(g, cs) << 8, 3);
+	p += put_bytes(p, 0xea | gen_target(g, cs) << 8, 3);
 	put_bytes(p, g->cs_sel[cs], 2);
 }
 
@@ -202,7 +204,7 @@ static void put_handler(struct gen *g, struct vm *vm, unsigned v)
 	uint32_t at = HANDLERS + v * 64, stub = VM_STUBS + v * 16, rel = at - (stub + 5);
 	unsigned cs = below(g, 2);
 	uint32_t data = g->mode == GEN_V86 ? DATA_BASE >> 4 : SEL_DATA(0) | (g->user ? 3u : 0);
-	uint32_t eip = random_target(g, cs), ss = g->ss_sel, esp = g->esp;
+	uint32_t eip = gen_target(g, cs), ss = g->ss_sel, esp = g->esp;
 	uint32_t frame[9] = { eip, g->cs_sel[cs], g->eflags, esp, ss, data, data, data, data };
 	uint8_t *p = vm->ram + at;
 
@@ -339,7 +341,7 @@ void gen_build_segs(struct gen *g, struct vm *vm)
 	}
 	/* Returns find their way. */
 	for (uint32_t i = 0; i < 0x2000; i += 2) {
-		uint16_t v = (uint16_t)random_target(g, 0);
+		uint16_t v = (uint16_t)gen_target(g, 0);
 
 		memcpy(vm->ram + 0x7f000 - 0x1000 + i, &v, 2);
 	}
@@ -365,7 +367,7 @@ void gen_build_segs(struct gen *g, struct vm *vm)
 			put_handler(g, vm, v);
 	}
 	cpu->gpr[R_ESP] = g->esp;
-	cpu->eip = random_target(g, 0);
+	cpu->eip = gen_target(g, 0);
 	cpu->cpl = g->user ? 3 : 0;
 	cpu->code32 = !g->code16;
 	cpu->stack32 = (cpu->seg[SEG_SS].attr & 0x4000) != 0;
