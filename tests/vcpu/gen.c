@@ -181,6 +181,11 @@ static void put_modrm_mem(struct gen *g, unsigned reg)
 	static const uint8_t base[] = { R_EBX, R_ESI, R_EDI, R_EBX, R_ESI, R_EDI, R_ESP };
 	unsigned b = base[gen_random(g) % sizeof(base)], mod = gen_random(g) % 3;
 
+	if (g->segs && g->addr16 && chance(g, 5)) { /* an absolute address */
+		put(g, reg << 3 | 6, 1);
+		put(g, address(g), 2);
+		return;
+	}
 	if (g->segs ? g->addr16 : g->code16) {
 		unsigned rm = gen_random(g) % 8;
 
