@@ -197,12 +197,14 @@ void emit_cmp(struct back *k);	 /* CMP, TEST */
 void emit_unary(struct back *k); /* INC, DEC, NEG, NOT */
 void emit_shift(struct back *k); /* SHL SHR SAR ROL ROR SHLD SHRD */
 void emit_mul(struct back *k);	 /* IMUL MULX IMULX */
-void emit_div(struct back *k);
 void emit_bit(struct back *k);	 /* BT.. BSF BSR */
 void emit_carry(struct back *k); /* CLC STC CMC */
 void emit_sahf(struct back *k);
 void emit_setcc(struct back *k);
 void emit_cmov(struct back *k);
+
+/* ---- back_div.c ---- */
+void emit_div(struct back *k);
 
 /* ---- back_sys.c ---- */
 void emit_getfl(struct back *k);

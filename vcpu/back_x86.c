@@ -587,12 +587,13 @@ static void emit_op(struct back *k)
 	}
 }
 
-/* Whoever goes on after these may ask where the last x87 instruction was. Others that may leave do
- * it on their way out. */
+/* Whoever goes on after these may ask where the last x87 instruction was, or its operand's segment
+ * has another selector then. Others that may leave do it on their way out. */
 static bool notes_end(unsigned op)
 {
 	switch (op) {
 	case IR_RDTSC:
+	case IR_SETSEG:
 	case IR_CALLI:
 	case IR_CALLJ:
 	case IR_JCC:

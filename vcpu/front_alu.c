@@ -153,12 +153,9 @@ bool front_imul_i(struct front *f, const struct insn *in, const struct front_rul
 
 bool front_accu(struct front *f, const struct insn *in, const struct front_rule *r)
 {
-	unsigned rm;
+	unsigned rm = front_rm(f, in, in->opsize, false);
 
-	if (in->opsize != 4)
-		return false;
-	rm = front_rm(f, in, 4, false);
-	front_op(f, r->op, 4, IR_NONE, rm, IR_NONE);
+	front_op(f, r->op, in->opsize, IR_NONE, rm, IR_NONE);
 	return true;
 }
 

@@ -109,10 +109,11 @@ enum ir_reg {
 	/* dst = a * b, signed, size 2 or 4; dst register, a register or IR_MEM, b as a, or IR_IMM \
 	 * (then dst may differ from a; else dst == a) */                                          \
 	X(IMUL, IRF_ALL, IRF_ALL, 0, 0)                                                            \
-	/* EDX:EAX = EAX * a (size 4 only); a register or IR_MEM */                                \
+	/* EDX:EAX = EAX * a; size 2: DX:AX = AX * a; 1: AX = AL * a; a register or IR_MEM */      \
 	X(MULX, IRF_ALL, IRF_ALL, 0, 0)                                                            \
 	X(IMULX, IRF_ALL, IRF_ALL, 0, 0)                                                           \
-	/* EDX:EAX divided by a (size 4 only), register or IR_MEM; leaves for #DE. Flags stay. */  \
+	/* The other way round: quotient into EAX (AX, AL), rest into EDX (DX, AH); leaves for     \
+	 * #DE. Flags stay. */                                                                     \
 	X(DIV, 0, 0, 0, IRO_EXIT)                                                                  \
 	X(IDIV, 0, 0, 0, IRO_EXIT)                                                                 \
 	/* EDX = sign of EAX; size 2: DX, AX */                                                    \

@@ -42,7 +42,7 @@ enum recipe_op {
 	RCP_SHLD, /* a: operand, b: count, c: the other operand */
 	RCP_SHRD,
 	RCP_IMUL, /* a, b: the factors */
-	RCP_MULX, /* a, b: low and high half of the product */
+	RCP_MULX, /* a, b: low and high half of the product, of size bytes each */
 	RCP_IMULX,
 	RCP_BT,	   /* CF is in cpu->fl_c, the others in cpu->cc */
 	RCP_COMI,  /* of comparisons of reals; a: bit 0 is CF, bit 8 ZF; PF if both, no other */
