@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The translator as an engine: it runs where CS is flat and of 32 bits, and the interpreter does
+ * The translator as an engine: it runs in nearly every mode (tcg_mode.c), and the interpreter does
  * all else. docs/translator.md has the picture.
  *
  * Nothing of the configuration is visible to a guest.
