@@ -570,7 +570,7 @@ void emit_sahf(struct back *k)
 	x_u8(&k->a, 0x9e);
 }
 
-/* ---- multiplication, division ---- */
+/* ---- multiplication ---- */
 
 void emit_mul(struct back *k)
 {
@@ -581,9 +581,10 @@ void emit_mul(struct back *k)
 	struct xasm *a = &k->a;
 
 	if (op->op != IR_IMUL) {
-		x_rm(a, 4, 0xf7, op->op == IR_MULX ? 4 : 5, operand(k, op->a));
-		rcp_set(k, op->op == IR_MULX ? RCP_MULX : RCP_IMULX, 4, IR_EAX, IR_EDX, RCP_NO, 0,
-			IRF_CO);
+		x_rm(a, op->size, op->size == 1 ? 0xf6 : 0xf7, op->op == IR_MULX ? 4 : 5,
+			operand(k, op->a));
+		rcp_set(k, op->op == IR_MULX ? RCP_MULX : RCP_IMULX, op->size, IR_EAX,
+			op->size == 1 ? IR_AH : IR_EDX, RCP_NO, 0, IRF_CO);
 		return;
 	}
 	slot_a = slot_alloc(k, 0);
@@ -605,40 +606,6 @@ void emit_mul(struct back *k)
 		x_rm(a, op->size, X_0F | 0xaf, back_reg(op->dst), operand(k, op->b));
 	}
 	rcp_set(k, RCP_IMUL, op->size, loc_a, loc_b, RCP_NO, op->imm, IRF_CO);
-}
-
-/*
- * Leaves to the interpreter for whatever may be #DE. IDIV is done here only if the dividend has 32
- * bits, and the divisor is neither 0 nor -1: that is all that compilers emit.
- */
-void emit_div(struct back *k)
-{
-	const struct ir_op *op = k->op;
-	uint32_t id = exit_id(k);
-	struct xasm *a = &k->a;
-	struct cold *c;
-
-	x_mov_r_rm(a, 4, H_TMP, operand(k, op->a));
-	if (op->op == IR_DIV) {
-		x_alu_rm_r(a, 4, X_CMP, x_r(X_RDX), H_TMP);
-		c = cold_add(k, COLD_STEP, x_jcc(a, X_AE));
-	} else {
-		x_mov_r_rm(a, 4, H_PTR, x_r(X_RAX));
-		x_shift_i(a, 4, X_SAR, x_r(H_PTR), 31);
-		x_alu_rm_r(a, 4, X_CMP, x_r(H_PTR), X_RDX);
-		c = cold_add(k, COLD_STEP, x_jcc(a, X_NE));
-		x_lea(a, 4, H_PTR, x_m(H_TMP, 1));
-		x_alu_rm_i(a, 4, X_CMP, x_r(H_PTR), 1);
-		if (c)
-			c->jump2 = x_jcc(a, X_BE);
-	}
-	if (!c)
-		return;
-	c->id = id;
-	rcp_clobber(k, IR_EAX);
-	rcp_clobber(k, IR_EDX);
-	x_rm(a, 4, 0xf7, op->op == IR_DIV ? 6 : 7, x_r(H_TMP));
-	k->host_valid = 0;
 }
 
 /* ---- bits ---- */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What the files of the x86-64 back end share: back_x86.c (blocks), back_alu.c (operations with
- * flags), back_flags.c (recipes), back_tramp.c (entry, exits, links). */
+/* What the files of the x86-64 back end share: back_x86.c (blocks), back_mem.c (memory), back_alu.c
+ * (operations with flags), back_flags.c (recipes), back_tramp.c (entry, exits, links). */
 #ifndef DEJAVM_BACK_INT_H
 #define DEJAVM_BACK_INT_H
 
@@ -201,17 +201,21 @@ void emit_cmp(struct back *k);	 /* CMP, TEST */
 void emit_unary(struct back *k); /* INC, DEC, NEG, NOT */
 void emit_shift(struct back *k); /* SHL SHR SAR ROL ROR SHLD SHRD */
 void emit_mul(struct back *k);	 /* IMUL MULX IMULX */
-void emit_div(struct back *k);
 void emit_bit(struct back *k);	 /* BT.. BSF BSR */
 void emit_carry(struct back *k); /* CLC STC CMC */
 void emit_sahf(struct back *k);
 void emit_setcc(struct back *k);
 void emit_cmov(struct back *k);
 
+/* ---- back_div.c ---- */
+void emit_div(struct back *k);
+
 /* ---- back_sys.c ---- */
 void emit_getfl(struct back *k);
 void emit_efl(struct back *k);
 void emit_getseg(struct back *k);
+void emit_limit(struct back *k);
+void emit_setseg(struct back *k);
 void emit_dir(struct back *k);
 void emit_rdtsc(struct back *k);
 void emit_calli(struct back *k);
@@ -248,8 +252,16 @@ void leave(struct back *k, uint32_t id);
 struct cold *cold_add(struct back *k, unsigned kind, uint8_t *jump);
 /* The exit to the interpreter at the present instruction. */
 uint32_t exit_id(struct back *k);
+/* Says why, and leaves. */
+void leave(struct back *k, uint32_t id);
 /* As x_rm's operand: a register, or IR_MEM. */
 struct xrm operand(const struct back *k, unsigned r);
+
+/* ---- back_mem.c ---- */
+/* dst = a + (b << scale) + imm, 32 bits */
+void load_address(struct xasm *a, const struct ir_op *op, unsigned dst);
+void emit_host(struct back *k);
+void cold_host(struct back *k, const struct cold *c);
 /* Registers that are about to be used otherwise, for an access by IR_MEM: if it faults by a window,
  * it does so now. No flags. */
 void mem_touch(struct back *k);

@@ -10,6 +10,7 @@
 #include "back_int.h"
 
 #include "decode.h"
+#include "icache.h"
 #include "log.h"
 #include "window.h"
 
@@ -22,11 +23,12 @@ static bool is_movs(const struct insn *in)
 }
 
 /* Segments are flat but FS and GS. */
-static bool rep_is_direct(const struct insn *in)
+static bool rep_is_direct(const struct back *k, const struct insn *in)
 {
 	bool stos = in->id == INSN_1_AA || in->id == INSN_1_AB;
 
-	if (in->rep == REP_NONE || in->addrsize != 4 || (!is_movs(in) && !stos))
+	if (!(k->tb->key & KEY_FLAT) || in->rep == REP_NONE || in->addrsize != 4 ||
+		(!is_movs(in) && !stos))
 		return false;
 	return !is_movs(in) || (in->seg != SEG_FS && in->seg != SEG_GS);
 }
@@ -136,7 +138,7 @@ bool emit_rep(struct back *k)
 	struct cold *c;
 	bool window;
 
-	if (!rep_is_direct(in))
+	if (!rep_is_direct(k, in))
 		return false;
 	window = k->window && k->n_faults < MAX_FAULT &&
 		 !window_site_is_slow(k->cpu, k->ir->insn_eip[k->op->insn]);

@@ -125,6 +125,45 @@ void emit_getseg(struct back *k)
 		x_mov_r_rm(&k->a, 2, back_reg(op->dst), sel);
 }
 
+void emit_limit(struct back *k)
+{
+	const struct ir_op *op = k->op;
+	struct xasm *a = &k->a;
+	uint32_t id = exit_id(k);
+	struct cold *c;
+
+	x_alu_rm_i(a, 4, X_CMP, x_r(back_reg(op->a)), op->imm);
+	k->host_valid = 0;
+	c = cold_add(k, COLD_STEP, x_jcc(a, X_A));
+	if (c)
+		c->id = id;
+}
+
+/* As seg_load_real() does where it changes nothing but selector and base: the segment is there, and
+ * not of 4 GiB, so that it cannot become flat. */
+void emit_setseg(struct back *k)
+{
+	const struct ir_op *op = k->op;
+	int32_t seg = CPU_OFF(seg) + (int32_t)(op->imm * sizeof(struct segment));
+	struct xasm *a = &k->a;
+	uint32_t id = exit_id(k);
+	struct cold *c;
+
+	x_test_rm_i(a, 1, x_m(H_CPU, seg + (int32_t)offsetof(struct segment, attr)), SEG_P);
+	k->host_valid = 0;
+	c = cold_add(k, COLD_STEP, x_jcc(a, X_E));
+	if (!c)
+		return;
+	c->id = id;
+	x_alu_rm_i(a, 4, X_CMP, x_m(H_CPU, seg + (int32_t)offsetof(struct segment, limit)),
+		UINT32_MAX);
+	c->jump2 = x_jcc(a, X_E);
+	x_rm(a, 4, X_0F | 0xb7, H_TMP, x_r(back_reg(op->a)));
+	x_mov_rm_r(a, 2, x_m(H_CPU, seg + (int32_t)offsetof(struct segment, sel)), H_TMP);
+	x_shift_i(a, 4, X_SHL, x_r(H_TMP), 4);
+	x_mov_rm_r(a, 4, x_m(H_CPU, seg + (int32_t)offsetof(struct segment, base)), H_TMP);
+}
+
 void emit_dir(struct back *k)
 {
 	const struct ir_op *op = k->op;

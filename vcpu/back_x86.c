@@ -8,7 +8,6 @@
 
 #include "icache.h"
 #include "log.h"
-#include "sse.h"
 #include "window.h"
 
 static const uint8_t host_reg[] = {
@@ -78,319 +77,6 @@ void leave(struct back *k, uint32_t id)
 	x_mov_rm_i(a, 4, CPU_MEM(tcg_exit), id);
 	at = x_jmp(a);
 	x_to(a, at, k->mem->rw + back_tramp(k->cpu)->exit);
-}
-
-/* ---- memory ---- */
-
-static struct xrm address(const struct ir_op *op)
-{
-	return x_mi(op->a == IR_NONE ? (unsigned)X_NO : back_reg(op->a),
-		op->b == IR_NONE ? (unsigned)X_NO : back_reg(op->b), op->scale, (int32_t)op->imm);
-}
-
-/* dst = a + (b << scale) + imm, 32 bits */
-static void load_address(struct xasm *a, const struct ir_op *op, unsigned dst)
-{
-	struct xrm m = address(op);
-
-	if (op->b == IR_NONE && op->a == IR_NONE)
-		x_mov_r_i(a, dst, op->imm);
-	else if (op->b == IR_NONE && !op->imm)
-		x_mov_r_rm(a, 4, dst, x_r(back_reg(op->a)));
-	else if (op->a == IR_NONE && !op->scale)
-		x_lea(a, 4, dst, x_m(back_reg(op->b), (int32_t)op->imm));
-	else
-		x_lea(a, 4, dst, m);
-}
-
-/* FS and GS have a base, the others none. */
-static bool has_base(const struct ir_op *op)
-{
-	return op->seg == SEG_FS || op->seg == SEG_GS;
-}
-
-static struct xrm base_of(const struct ir_op *op)
-{
-	return op->seg == SEG_FS ? CPU_MEM(seg[SEG_FS].base) : CPU_MEM(seg[SEG_GS].base);
-}
-
-/* Low address bits that are 0 if an access is aligned, as far as the fast tables leave room. */
-static unsigned align_bits(unsigned size)
-{
-	return size >= 8 ? 3 : size == 4 ? 2 : size - 1;
-}
-
-static bool wants_aligned(const struct back *k)
-{
-	const struct ir_op *op = k->op;
-
-	return (op[1].op == IR_SSE || op[1].op == IR_SSEFL) &&
-	       (sse_desc(&k->ir->insn[op->insn])->flags & S_A);
-}
-
-/* H_PTR -= the entry at index H_TMP of the table; H_TMP is lost. */
-static void sub_entry(struct back *k, const struct ir_op *op)
-{
-	int32_t table = op->dst ? TLB_WRITE_OFF : 0;
-	struct xasm *a = &k->a;
-
-	if (!k->window) {
-		x_alu_r_rm(a, 8, X_SUB, H_PTR, x_mi(H_MEM, H_TMP, 3, table));
-		return;
-	}
-	x_shift_i(a, 8, X_SHL, x_r(H_TMP), 3);
-	x_alu_r_rm(a, 8, X_ADD, H_TMP, CPU_MEM(run_tlb));
-	x_alu_r_rm(a, 8, X_SUB, H_PTR, x_m(H_TMP, table));
-}
-
-/*
- * The entry of the fast table is what to take off the linear address to get the host's: that
- * borrows exactly if the entry is valid (mem.h). The index has the page below and the low bits of
- * the address above: there are no valid entries for addresses that are not aligned.
- */
-static void host_by_table(struct back *k)
-{
-	const struct ir_op *op = k->op;
-	struct xasm *a = &k->a;
-	bool aligned = wants_aligned(k);
-	unsigned low = op->size > 8 && !aligned ? 0 : align_bits(op->size);
-	struct cold *c;
-	uint32_t id;
-
-	if ((op->after_use & k->host_valid & IRF_C) && !k->cell_valid &&
-		(k->rcp.over || k->rcp.op == RCP_ADC || k->rcp.op == RCP_SBB ||
-			k->rcp.op >= RCP_SHL))
-		carry_to_cell(k);
-	id = exit_id(k);
-	load_address(a, op, H_PTR);
-	if (op[1].op == IR_FPU)
-		x_mov_rm_r(a, 4, fpu_cell(!k->note.cell), H_PTR);
-	if (has_base(op))
-		x_alu_r_rm(a, 4, X_ADD, H_PTR, base_of(op));
-	if (aligned) {
-		/* #GP(0), before all else */
-		x_test_rm_i(a, 1, x_r(H_PTR), 15);
-		c = cold_add(k, COLD_STEP, x_jcc(a, X_NE));
-		if (!c)
-			return;
-		c->id = id;
-	}
-	if (low && k->bmi2) {
-		x_rorx(a, H_TMP, H_PTR, low);
-	} else {
-		x_mov_r_rm(a, 4, H_TMP, x_r(H_PTR));
-		if (low)
-			x_shift_i(a, 4, X_ROR, x_r(H_TMP), low);
-	}
-	x_shift_i(a, 4, X_SHR, x_r(H_TMP), 12 - low);
-	sub_entry(k, op);
-	c = cold_add(k, COLD_HOST, x_jcc(a, X_AE));
-	if (!c)
-		return;
-	if (op->size > 8 && !aligned) {
-		/* Does it end in another page? */
-		x_lea(a, 4, H_TMP, x_m(H_PTR, (int32_t)op->size - 1));
-		x_alu_rm_r(a, 4, X_XOR, x_r(H_TMP), H_PTR);
-		x_test_rm_i(a, 4, x_r(H_TMP), 0x1000);
-		c->jump2 = x_jcc(a, X_NE);
-	}
-	c->id = id;
-	c->back = a->p;
-	k->h = x_m(H_PTR, 0);
-	k->host_valid = 0;
-}
-
-/* Without an entry, nothing was taken off the address. */
-static void cold_host(struct back *k, const struct cold *c)
-{
-	const struct ir_op *op = c->op;
-	struct xasm *a = &k->a;
-	uint8_t *cross, *at;
-
-	x_here(a, c->jump);
-	if (op->size > 1) {
-		x_mov_r_rm(a, 4, H_TMP, x_r(H_PTR));
-		x_alu_rm_i(a, 4, X_AND, x_r(H_TMP), 0xfff);
-		x_alu_rm_i(a, 4, X_CMP, x_r(H_TMP), 4096u - op->size);
-		cross = x_jcc(a, X_A);
-		x_mov_r_rm(a, 4, H_TMP, x_r(H_PTR));
-		x_shift_i(a, 4, X_SHR, x_r(H_TMP), 12);
-		sub_entry(k, op);
-		at = x_jcc(a, X_B);
-		x_to(a, at, c->back);
-		x_here(a, cross);
-	}
-	fpu_note_emit(k, &c->note);
-	x_mov_rm_i(a, 4, CPU_MEM(tcg_exit), c->id | TCG_EXIT_STEP);
-	x_mov_r_i(a, H_TMP, op->size | (op->dst ? TCG_HOST_WRITE : 0));
-	at = x_call(a);
-	x_to(a, at, k->mem->rw + back_tramp(k->cpu)->host);
-	at = x_jmp(a);
-	x_to(a, at, c->back);
-	if (!c->jump2)
-		return;
-	x_here(a, c->jump2);
-	fpu_note_emit(k, &c->note);
-	leave(k, c->id | TCG_EXIT_STEP);
-}
-
-/* ---- memory by a window ---- */
-
-/* Does the instruction use AH..BH? They may change places with AL..BL while it accesses memory. */
-static bool insn_uses_hi(const struct back *k)
-{
-	const struct ir_op *end = k->ir->op + k->ir->n_ops;
-
-	for (const struct ir_op *op = k->op + 1; op < end && op->op != IR_INSN; op++)
-		if (is_hi_byte(op->dst) || is_hi_byte(op->a) || is_hi_byte(op->b))
-			return true;
-	return false;
-}
-
-/* The host's sum of 64 bits is the guest's of 32, but for what the guards catch: registers have 32
- * bits, and displacements are not much below 0. */
-#define WINDOW_DISP_MIN (-(1 << 24))
-
-static bool is_direct(const struct back *k)
-{
-	const struct ir_op *op = k->op;
-
-	if (op->b != IR_NONE || has_base(op) || op[1].op == IR_FPU)
-		return false;
-	if (op->a == IR_NONE)
-		return (int32_t)op->imm >= 0;
-	return op->a <= IR_EDI && (int32_t)op->imm >= WINDOW_DISP_MIN && !insn_uses_hi(k);
-}
-
-/* Two registers and a displacement: with the window's base, the host can only add them by GS. */
-static bool is_indexed(const struct back *k)
-{
-	const struct ir_op *op = k->op;
-
-	if (op->b == IR_NONE || has_base(op) || op[1].op == IR_FPU || insn_uses_hi(k))
-		return false;
-	return (op->a == IR_NONE || op->a <= IR_EDI) && op->b <= IR_EDI;
-}
-
-/* No flags change, and nothing is checked: the host does it, at the access itself. */
-static void host_by_window(struct back *k)
-{
-	const struct ir_op *op = k->op;
-	struct xasm *a = &k->a;
-	struct tb_fault *f = &k->fault[k->n_faults];
-	uint32_t id = exit_id(k);
-	struct cold *c;
-
-	if (k->n_faults == MAX_FAULT) {
-		k->too_big = true;
-		return;
-	}
-	k->insn_slots |= rcp_slots(k);
-	*f = (struct tb_fault){ .from = (uint32_t)(a->p - k->mem->rw),
-		.id = id,
-		.size = op->size,
-		.write = op->dst,
-		.aligned = wants_aligned(k) };
-	if (k->note.any) {
-		c = cold_add(k, COLD_FAULT, NULL);
-		if (!c)
-			return;
-		c->id = id;
-		c->fault = k->n_faults;
-	}
-	k->n_faults++;
-	if (k->gs && is_indexed(k)) {
-		k->h = address(op);
-		k->h.gs = true;
-		return;
-	}
-	if (is_direct(k)) {
-		k->h = x_m(H_MEM, (int32_t)op->imm);
-		if (op->a != IR_NONE)
-			k->h = x_mi(H_MEM, back_reg(op->a), 0, (int32_t)op->imm);
-		return;
-	}
-	load_address(a, op, H_PTR);
-	if (op[1].op == IR_FPU)
-		x_mov_rm_r(a, 4, fpu_cell(!k->note.cell), H_PTR);
-	if (has_base(op)) {
-		x_mov_r_rm(a, 4, H_TMP, base_of(op));
-		x_lea(a, 4, H_PTR, x_mi(H_PTR, H_TMP, 0, 0));
-	}
-	k->h = x_mi(H_MEM, H_PTR, 0, 0);
-}
-
-void mem_touch(struct back *k)
-{
-	const struct tb_fault *f;
-	struct xasm *a = &k->a;
-
-	if ((k->h.base != H_MEM && !k->h.gs) || k->too_big)
-		return;
-	f = &k->fault[k->n_faults - 1];
-	if (f->size == 1)
-		x_rm(a, 4, X_0F | 0xb6, H_TMP, k->h);
-	else
-		x_mov_r_rm(a, f->size, H_TMP, k->h);
-	if (f->write)
-		x_mov_rm_r(a, f->size, k->h, H_TMP);
-}
-
-/* A shift by 0, a comparison whose flags nobody wants: no op is left, but the access is. */
-static bool is_used(const struct back *k)
-{
-	const struct ir_op *end = k->ir->op + k->ir->n_ops;
-
-	for (const struct ir_op *op = k->op + 1; op < end; op++) {
-		if (op->op == IR_INSN || op->op == IR_HOST)
-			return false;
-		if (op->dst == IR_MEM || op->a == IR_MEM || op->b == IR_MEM)
-			return true;
-	}
-	return false;
-}
-
-/* FSTP m80: the host may have written a part of it when it finds that the other page is not there.
- */
-static bool is_in_parts(const struct back *k)
-{
-	return k->op[1].op == IR_FPU && k->op->size == 16 && k->op->dst;
-}
-
-/*
- * Does the instruction write cells before its last access? If it faults there, and its flags are
- * those of the block's entry, nobody here knows which cells those need.
- */
-static bool keeps_early(const struct back *k)
-{
-	const struct ir_op *end = k->ir->op + k->ir->n_ops;
-	bool kept = false;
-
-	for (const struct ir_op *op = k->op + 1; op < end && op->op != IR_INSN; op++) {
-		bool mem = op->dst == IR_MEM || op->a == IR_MEM || op->b == IR_MEM;
-
-		if (mem && kept)
-			return true;
-		if (!(op->live_use | op->live_exit))
-			continue;
-		if (mem && (op->op == IR_ADC || op->op == IR_SBB ||
-				   (op->op >= IR_SHL && op->op <= IR_IMUL)))
-			return true;
-		kept = true;
-	}
-	return false;
-}
-
-static void emit_host(struct back *k)
-{
-	if (!k->window || is_in_parts(k) ||
-		window_site_is_slow(k->cpu, k->ir->insn_eip[k->op->insn])) {
-		host_by_table(k);
-		return;
-	}
-	host_by_window(k);
-	if (!k->too_big && (!is_used(k) || (k->rcp.op == RCP_ENTRY && keeps_early(k))))
-		mem_touch(k);
 }
 
 /* ---- moves ---- */
@@ -506,6 +192,8 @@ static void emit_xchg(struct back *k)
 static void emit_cdq(struct back *k)
 {
 	rcp_clobber(k, IR_EDX);
+	if (k->op->size == 2)
+		x_u8(&k->a, 0x66);
 	x_u8(&k->a, 0x99);
 }
 
@@ -564,7 +252,7 @@ static struct tb_edge *edge_new(struct back *k, uint32_t target)
 		.target = target,
 		.recipe = rcp_store(k),
 		.refund = (uint16_t)(tb->n_insns - (k->op->insn + 1u)),
-		.other_page = (target ^ tb->eip) >> 12 != 0 };
+		.other_page = ((tb->lin + (target - tb->eip)) ^ tb->lin) >> 12 != 0 };
 	if (k->rcp.op == RCP_ENTRY) {
 		k->entry_used = true;
 		tb->entry_regs = 0xff;
@@ -705,7 +393,7 @@ static void emit_jcc(struct back *k)
 		flags_to_host(k, ir_cond_flags(op->cond));
 		cond = op->cond;
 	} else {
-		x_test_rm_r(a, 4, x_r(X_RCX), X_RCX);
+		x_test_rm_r(a, op->size, x_r(X_RCX), X_RCX);
 		k->host_valid = 0;
 		cond = op->op == IR_JZR ? X_E : X_NE;
 	}
@@ -894,6 +582,8 @@ static void emit_op(struct back *k)
 	case IR_JCC:
 	case IR_JZR:
 	case IR_JNZR: emit_jcc(k); break;
+	case IR_LIMIT: emit_limit(k); break;
+	case IR_SETSEG: emit_setseg(k); break;
 	case IR_JMP: edge_new(k, k->op->imm); break; /* it comes next */
 	case IR_JMPR: emit_jump_reg(k); break;
 	case IR_CALLJ: emit_callj(k); break;
@@ -901,12 +591,13 @@ static void emit_op(struct back *k)
 	}
 }
 
-/* Whoever goes on after these may ask where the last x87 instruction was. Others that may leave do
- * it on their way out. */
+/* Whoever goes on after these may ask where the last x87 instruction was, or its operand's segment
+ * has another selector then. Others that may leave do it on their way out. */
 static bool notes_end(unsigned op)
 {
 	switch (op) {
 	case IR_RDTSC:
+	case IR_SETSEG:
 	case IR_CALLI:
 	case IR_CALLJ:
 	case IR_JCC:

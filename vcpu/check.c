@@ -122,8 +122,9 @@ static void report(struct cpu *cpu, const struct tb *tb, const struct cpu *befor
 	const struct cpu *made, const char *what)
 {
 	struct tcg *t = cpu->tcg;
+	struct ir_mode mode = tcg_mode(cpu, tb->key);
 	uint8_t code[4096];
-	size_t n = mmu_peek_bytes(cpu, tb->eip, code, tb->len);
+	size_t n = mmu_peek_bytes(cpu, tb->lin, code, tb->len);
 
 	log_error("check: %s: block %08x at icount %llu, left by exit %u", what, tb->eip,
 		(unsigned long long)before->icount, made->tcg_exit & 7);
@@ -136,8 +137,7 @@ static void report(struct cpu *cpu, const struct tb *tb, const struct cpu *befor
 			m != c ? " <--" : "");
 	}
 	t->ir.next_page = NULL;
-	if (n == tb->len && front_translate(&t->ir, code, tb->len, tb->eip,
-				    DECODE_CODE32 | DECODE_FLAT, tcg_segs(t->key), tb->n_insns)) {
+	if (n == tb->len && front_translate(&t->ir, code, tb->len, tb->eip, &mode, tb->n_insns)) {
 		ir_optimise(&t->ir);
 		tcg_print_block(cpu, &t->ir, tb, TCG_PRINT_GUEST | TCG_PRINT_IR | TCG_PRINT_HOST,
 			line_stderr, NULL);
@@ -165,15 +165,29 @@ static void compare(struct cpu *cpu, const struct tb *tb, const struct cpu *befo
 
 /* ---- the second run ---- */
 
+/* Near the limit of the code segment the interpreter looks after each instruction. */
+static bool limit_is_near(const struct cpu *cpu)
+{
+	return cpu->seg[SEG_CS].limit - cpu->eip < PAGE_SIZE;
+}
+
 static void interpret(
 	struct cpu *cpu, const struct tb *tb, const struct cpu *before, const struct cpu *made)
 {
 	sigjmp_buf here, *outer = cpu->catch_;
+	bool near = limit_is_near(before);
 
 	cpu->catch_ = &here;
 	if (sigsetjmp(here, 0))
 		report(cpu, tb, before, made, "only the interpreter meets a fault");
-	engine_run_blocks(cpu, made->icount);
+	/* A load of a segment register ends a block of the interpreter's. */
+	while (engine_run_blocks(cpu, made->icount) == ENGINE_LOOK && cpu->icount < made->icount &&
+		(near || !cpu->look)) {
+		cpu->look = false;
+		engine_mode(cpu);
+	}
+	if (near)
+		cpu->look = made->look;
 	cpu->catch_ = outer;
 }
 

@@ -120,17 +120,17 @@ enum excp {
 /* A segment register with its hidden part. A null selector in DS..GS has attr 0: every access
  * faults. */
 struct segment {
+	/*
+	 * Derived, by seg_update(): for the inline checks. An access of n bytes at off is surely
+	 * allowed if off + n <= rd_end (read) or wr_end (write), in 64 bits; 0: take the slow path.
+	 */
+	uint64_t rd_end, wr_end;
 	uint32_t base;
 	uint32_t limit; /* in bytes, G applied: last valid offset (expand-down: last invalid one) */
 	uint16_t attr;
 	uint16_t sel;
-	/*
-	 * Derived, by seg_update(): for the inline check. An access of size n at off is surely
-	 * allowed if off <= rd_top - (n - 1) (read) or wr_top (write), with rd_top/wr_top == 0 and
-	 * *_ok false meaning "take the slow path".
-	 */
-	uint32_t rd_top, wr_top;
-	/* In this order: mem.h tests rd_ok and flat, or flat and wr_ok, with one load. */
+	/* Derived, too: rd_end, wr_end are not 0. In this order: mem.h tests rd_ok and flat, or
+	 * flat and wr_ok, with one load. */
 	bool rd_ok;
 	bool flat; /* base 0, limit 4 GiB - 1, expand-up */
 	bool wr_ok;

@@ -102,6 +102,7 @@ static const struct front_rule rules[INSN_COUNT] = {
 	[INSN_2_0D] = { R(nop) },
 	[INSN_2_18] = { R(nop) },
 	[INSN_1_8D] = { R(lea) },
+	[INSN_1_D7] = { R(xlat) },
 	[INSN_1_98] = { R(cbw) },
 	[INSN_1_99] = { R(cwd) },
 	[INSN_2_B6] = { R(extend), .op = IR_MOVZX, .arg = 1 },
@@ -126,6 +127,15 @@ static const struct front_rule rules[INSN_COUNT] = {
 	[INSN_2_A0] = { R(push_seg) },
 	[INSN_2_A8] = { R(push_seg) },
 	[INSN_1_8C] = { R(mov_from_seg) },
+	[INSN_1_8E] = { R(mov_to_seg) },
+	[INSN_1_07] = { R(pop_seg) },
+	[INSN_1_1F] = { R(pop_seg) },
+	[INSN_2_A1] = { R(pop_seg) },
+	[INSN_2_A9] = { R(pop_seg) },
+	[INSN_1_C4] = { R(load_far) },
+	[INSN_1_C5] = { R(load_far) },
+	[INSN_2_B4] = { R(load_far) },
+	[INSN_2_B5] = { R(load_far) },
 	[INSN_2_31] = { R(rdtsc) },
 	[INSN_1_A4] = { R(movs) },
 	[INSN_1_A5] = { R(movs) },
@@ -205,65 +215,6 @@ struct ir_op *front_op_imm(
 	return op;
 }
 
-void front_add(struct front *f, unsigned dst, unsigned a, uint32_t imm)
-{
-	front_op(f, IR_LEA, 4, dst, a, IR_NONE)->imm = imm;
-}
-
-void front_host_at(struct front *f, unsigned a, uint32_t imm, unsigned size, bool write)
-{
-	struct ir_op *op = front_op(f, IR_HOST, size, write, a, IR_NONE);
-
-	op->imm = imm;
-	op->seg = SEG_DS;
-}
-
-static unsigned address_reg(unsigned r)
-{
-	return r == REG_NONE ? IR_NONE : r;
-}
-
-bool front_seg_is_usable(const struct front *f, unsigned seg)
-{
-	if (seg == SEG_FS || seg == SEG_GS)
-		return f->segs >> seg & 1;
-	return seg != SEG_CS;
-}
-
-bool front_host(struct front *f, const struct insn *in, unsigned size, bool write)
-{
-	unsigned base = address_reg(in->base), index = address_reg(in->index);
-	uint32_t disp = in->disp;
-	struct ir_op *op;
-
-	if (!front_seg_is_usable(f, in->seg))
-		return false;
-	if (in->addrsize == 2 && base == IR_NONE) {
-		disp &= 0xffff;
-	} else if (in->addrsize == 2) {
-		front_op(f, IR_LEA, 4, IR_T1, base, index)->imm = disp;
-		front_op(f, IR_MOVZX, 4, IR_T1, IR_T1, IR_NONE)->cond = 2;
-		base = IR_T1;
-		index = IR_NONE;
-		disp = 0;
-	}
-	op = front_op(f, IR_HOST, size, write, base, index);
-	op->scale = index == IR_NONE ? 0 : in->scale;
-	op->imm = disp;
-	op->seg = in->seg == SEG_FS || in->seg == SEG_GS ? in->seg : SEG_DS;
-	return true;
-}
-
-bool front_rm(struct front *f, const struct insn *in, unsigned size, bool write, unsigned *ret)
-{
-	if (!in->mem) {
-		*ret = front_reg(size, in->rm);
-		return true;
-	}
-	*ret = IR_MEM;
-	return front_host(f, in, size, write);
-}
-
 /* ---- the block ---- */
 
 enum verdict { GO_ON, ENDED };
@@ -309,10 +260,21 @@ static bool decode_straddling(
 	return b->straddles;
 }
 
-bool front_translate(struct ir_block *b, const uint8_t *code, unsigned len, uint32_t eip,
-	unsigned mode, unsigned segs, unsigned max_insns)
+/* All of the next instruction lies within the code segment. */
+static bool is_within(struct front *f, const struct insn *in)
 {
-	struct front f = { .b = b, .segs = segs };
+	struct ir_block *b = f->b;
+
+	if ((uint64_t)b->eip + b->len + in->len <= (uint64_t)f->mode->cs_limit + 1)
+		return true;
+	b->straddles = false;
+	return false;
+}
+
+bool front_translate(struct ir_block *b, const uint8_t *code, unsigned len, uint32_t eip,
+	const struct ir_mode *mode, unsigned max_insns)
+{
+	struct front f = { .b = b, .mode = mode };
 	enum verdict v = GO_ON;
 	struct ir_op *end;
 
@@ -322,17 +284,16 @@ bool front_translate(struct ir_block *b, const uint8_t *code, unsigned len, uint
 	b->n_insns = b->n_ops = 0;
 	b->straddles = false;
 	b->entry_flags = b->entry_use = true;
-	if (!(mode & DECODE_CODE32) || !(mode & DECODE_FLAT))
-		return false;
 	while (v == GO_ON && b->n_insns < max_insns && has_room(&f) && b->len < len) {
 		struct insn *in = &b->insn[b->n_insns];
 		unsigned avail = len - b->len < INSN_LEN_MAX ? len - b->len : INSN_LEN_MAX;
 
-		enum decode_result r = decode_insn(code + b->len, avail, mode, in);
+		enum decode_result r = decode_insn(code + b->len, avail, mode->decode, in);
 
-		if (r == DECODE_MORE && decode_straddling(b, code + b->len, avail, mode, in))
+		if (r == DECODE_MORE &&
+			decode_straddling(b, code + b->len, avail, mode->decode, in))
 			r = DECODE_OK;
-		if (r != DECODE_OK)
+		if (r != DECODE_OK || !is_within(&f, in))
 			break;
 		f.next = eip + b->len + in->len;
 		v = translate_one(&f, in);

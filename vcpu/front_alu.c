@@ -15,8 +15,7 @@ bool front_alu_rm_r(struct front *f, const struct insn *in, const struct front_r
 	unsigned size = in->opsize, rm;
 	bool keep = keeps_result(r);
 
-	if (!front_rm(f, in, size, keep, &rm))
-		return false;
+	rm = front_rm(f, in, size, keep);
 	front_op(f, r->op, size, keep ? rm : IR_NONE, rm, front_reg(size, in->reg));
 	return true;
 }
@@ -25,8 +24,7 @@ bool front_alu_r_rm(struct front *f, const struct insn *in, const struct front_r
 {
 	unsigned size = in->opsize, rm, reg = front_reg(size, in->reg);
 
-	if (!front_rm(f, in, size, false, &rm))
-		return false;
+	rm = front_rm(f, in, size, false);
 	front_op(f, r->op, size, keeps_result(r) ? reg : IR_NONE, reg, rm);
 	return true;
 }
@@ -36,8 +34,7 @@ bool front_alu_rm_i(struct front *f, const struct insn *in, const struct front_r
 	unsigned size = in->opsize, rm;
 	bool keep = keeps_result(r);
 
-	if (!front_rm(f, in, size, keep, &rm))
-		return false;
+	rm = front_rm(f, in, size, keep);
 	front_op_imm(f, r->op, size, keep ? rm : IR_NONE, rm, in->imm);
 	return true;
 }
@@ -46,8 +43,7 @@ bool front_unary(struct front *f, const struct insn *in, const struct front_rule
 {
 	unsigned rm;
 
-	if (!front_rm(f, in, in->opsize, true, &rm))
-		return false;
+	rm = front_rm(f, in, in->opsize, true);
 	front_op(f, r->op, in->opsize, rm, rm, IR_NONE);
 	return true;
 }
@@ -57,8 +53,7 @@ bool front_shift(struct front *f, const struct insn *in, const struct front_rule
 {
 	unsigned size = in->opsize, rm, n = r->arg == COUNT_ONE ? 1 : in->imm & 31;
 
-	if (!front_rm(f, in, size, true, &rm))
-		return false;
+	rm = front_rm(f, in, size, true);
 	if (r->arg == COUNT_CL && rm == IR_CH) /* a back end may have to exchange it with CL */
 		return false;
 	if (r->arg == COUNT_CL)
@@ -72,8 +67,9 @@ bool front_double_shift(struct front *f, const struct insn *in, const struct fro
 {
 	unsigned rm, n = in->imm & 31;
 
-	if (in->opsize != 4 || !front_rm(f, in, 4, true, &rm))
+	if (in->opsize != 4)
 		return false;
+	rm = front_rm(f, in, 4, true);
 	if (r->arg == COUNT_CL)
 		front_op(f, r->op, 4, rm, in->reg, IR_ECX);
 	else if (n)
@@ -85,11 +81,11 @@ bool front_double_shift(struct front *f, const struct insn *in, const struct fro
 static bool bit_string(struct front *f, const struct insn *in, const struct front_rule *r)
 {
 	unsigned base = in->base == REG_NONE ? IR_NONE : in->base;
+	struct front_at at = { .seg = in->seg, .base = IR_T0, .index = IR_NONE, .disp = in->disp };
 	bool keep = keeps_result(r);
 	struct ir_op *op;
 
-	if (in->opsize != 4 || in->addrsize != 4 ||
-		(in->seg != SEG_DS && in->seg != SEG_ES && in->seg != SEG_SS))
+	if (in->opsize != 4 || in->addrsize != 4)
 		return false;
 	if (in->index != REG_NONE) {
 		op = front_op(f, IR_LEA, 4, IR_T1, base, in->index);
@@ -97,7 +93,7 @@ static bool bit_string(struct front *f, const struct insn *in, const struct fron
 		base = IR_T1;
 	}
 	front_op(f, IR_BTADDR, 4, IR_T0, base, in->reg);
-	front_host_at(f, IR_T0, in->disp, 4, keep);
+	front_host_at(f, at, 4, keep);
 	front_op(f, IR_MOV, 4, IR_T1, IR_MEM, IR_NONE);
 	if (!keep) {
 		front_op(f, IR_BT, 4, IR_NONE, IR_T1, in->reg);
@@ -118,8 +114,7 @@ bool front_bit(struct front *f, const struct insn *in, const struct front_rule *
 
 	if (in->mem && r->arg == BIT_REG)
 		return bit_string(f, in, r);
-	if (!front_rm(f, in, size, keep, &rm))
-		return false;
+	rm = front_rm(f, in, size, keep);
 	if (r->arg == BIT_REG)
 		front_op(f, r->op, size, keep ? rm : IR_NONE, rm, in->reg);
 	else
@@ -131,8 +126,9 @@ bool front_scan(struct front *f, const struct insn *in, const struct front_rule 
 {
 	unsigned rm;
 
-	if (in->opsize != 4 || !front_rm(f, in, 4, false, &rm))
+	if (in->opsize != 4)
 		return false;
+	rm = front_rm(f, in, 4, false);
 	front_op(f, r->op, 4, in->reg, rm, IR_NONE);
 	return true;
 }
@@ -141,8 +137,7 @@ bool front_imul(struct front *f, const struct insn *in, const struct front_rule 
 {
 	unsigned rm;
 
-	if (!front_rm(f, in, in->opsize, false, &rm))
-		return false;
+	rm = front_rm(f, in, in->opsize, false);
 	front_op(f, IR_IMUL, in->opsize, in->reg, in->reg, rm);
 	return true;
 }
@@ -151,19 +146,16 @@ bool front_imul_i(struct front *f, const struct insn *in, const struct front_rul
 {
 	unsigned rm;
 
-	if (!front_rm(f, in, in->opsize, false, &rm))
-		return false;
+	rm = front_rm(f, in, in->opsize, false);
 	front_op_imm(f, IR_IMUL, in->opsize, in->reg, rm, in->imm);
 	return true;
 }
 
 bool front_accu(struct front *f, const struct insn *in, const struct front_rule *r)
 {
-	unsigned rm;
+	unsigned rm = front_rm(f, in, in->opsize, false);
 
-	if (in->opsize != 4 || !front_rm(f, in, 4, false, &rm))
-		return false;
-	front_op(f, r->op, 4, IR_NONE, rm, IR_NONE);
+	front_op(f, r->op, in->opsize, IR_NONE, rm, IR_NONE);
 	return true;
 }
 
@@ -172,8 +164,7 @@ bool front_xadd(struct front *f, const struct insn *in, const struct front_rule 
 {
 	unsigned size = in->opsize, reg = front_reg(size, in->reg), rm;
 
-	if (!front_rm(f, in, size, true, &rm))
-		return false;
+	rm = front_rm(f, in, size, true);
 	front_op(f, IR_MOV, size, IR_T0, rm, IR_NONE);
 	front_op(f, IR_ADD, size, rm, rm, reg);
 	if (rm != reg)
@@ -190,8 +181,7 @@ bool front_cmpxchg(struct front *f, const struct insn *in, const struct front_ru
 	enum { Z = 4, NZ = 5 };
 	unsigned size = in->opsize, rm;
 
-	if (!front_rm(f, in, size, true, &rm))
-		return false;
+	rm = front_rm(f, in, size, true);
 	front_op(f, IR_MOV, size, IR_T0, rm, IR_NONE);
 	if (in->mem)
 		front_op(f, IR_MOV, size, IR_T1, in->reg, IR_NONE);

@@ -26,8 +26,8 @@ bool front_fpu(struct front *f, const struct insn *in, const struct front_rule *
 		return false;
 	front_op(f, IR_FPUGATE, 0, IR_NONE, IR_NONE, IR_NONE);
 	/* 10 bytes: as if they were 16. */
-	if (in->mem && !front_host(f, in, size == 10 ? 16 : size, fpu_form_writes(form)))
-		return false;
+	if (in->mem)
+		front_host(f, in, size == 10 ? 16 : size, fpu_form_writes(form));
 	front_op(f, op, size == 10 ? 16 : size, dst, in->mem ? IR_MEM : IR_NONE, IR_NONE)->cond =
 		(uint8_t)(form == FPU_FORM_CMOV ? cmov_cond(in) : 0);
 	return true;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the files of the front end share: front.c has the table of rules and the block's loop; the
- * other front_*.c have the rules' functions.
+ * What the files of the front end share: front.c has the table of rules and the block's loop;
+ * front_mem.c finds operands in memory; the other front_*.c have the rules' functions.
  */
 #ifndef DEJAVM_FRONT_INT_H
 #define DEJAVM_FRONT_INT_H
@@ -12,7 +12,7 @@
 
 struct front {
 	struct ir_block *b;
-	unsigned segs;	  /* as front_translate()'s */
+	const struct ir_mode *mode;
 	unsigned n_edges; /* so far */
 	uint32_t next;	  /* guest address of the next instruction */
 };
@@ -40,18 +40,34 @@ struct ir_op *front_op(
 /* The same, with b an immediate. */
 struct ir_op *front_op_imm(
 	struct front *f, unsigned opcode, unsigned size, unsigned dst, unsigned a, uint32_t imm);
+
+/* ---- memory (front_mem.c) ---- */
+
+/* An address: base + (index << scale) + disp in a segment; registers or IR_NONE. */
+struct front_at {
+	uint8_t seg, base, index, scale;
+	uint32_t disp;
+	bool cut; /* the offset, to 16 bits */
+};
 /* dst = a + imm, 32 bits. */
 void front_add(struct front *f, unsigned dst, unsigned a, uint32_t imm);
-/* IR_HOST of the memory operand. False: its segment is not for us. May use T1. */
-bool front_host(struct front *f, const struct insn *in, unsigned size, bool write);
-/* IR_HOST of a + imm in the flat segment: the stack. */
-void front_host_at(struct front *f, unsigned a, uint32_t imm, unsigned size, bool write);
+/* IR_HOST of an address. It may use T1. */
+void front_host_at(struct front *f, struct front_at at, unsigned size, bool write);
+/* The memory operand's address; its IR_HOST. */
+struct front_at front_ea(const struct insn *in);
+void front_host(struct front *f, const struct insn *in, unsigned size, bool write);
 /* The ModRM operand as a register or IR_MEM, after its IR_HOST. */
-bool front_rm(struct front *f, const struct insn *in, unsigned size, bool write, unsigned *ret);
+unsigned front_rm(struct front *f, const struct insn *in, unsigned size, bool write);
+/* dst, dst2 = the memory operand, of `size` bytes, and the word behind it. */
+void front_host_pair(
+	struct front *f, const struct insn *in, unsigned size, unsigned dst, unsigned dst2);
+/* IR_HOST of a string's element at seg:reg. */
+void front_host_string(
+	struct front *f, const struct insn *in, unsigned seg, unsigned reg, bool write);
+/* IR_HOST of the stack at reg + imm; (E)SP = reg + imm. */
+void front_stack(struct front *f, unsigned reg, uint32_t imm, unsigned size, bool write);
+void front_set_sp(struct front *f, unsigned reg, uint32_t imm);
 
-/* DS, ES and SS are flat here. CS may be execute-only, and writes through it fault: it does not
- * pay. */
-bool front_seg_is_usable(const struct front *f, unsigned seg);
 /* Left to the interpreter's handler. True: the block may go on behind it. (front_sys.c) */
 bool front_handler(struct front *f, const struct insn *in);
 
@@ -95,6 +111,7 @@ RULE(lea);
 RULE(xchg);
 RULE(bswap);
 RULE(cbw);
+RULE(xlat);
 RULE(cwd);
 RULE(setcc);
 RULE(cmov);
@@ -112,6 +129,9 @@ RULE(cli);
 RULE(direction);
 RULE(push_seg);
 RULE(mov_from_seg);
+RULE(mov_to_seg);
+RULE(pop_seg);
+RULE(load_far); /* LDS and its kin */
 RULE(rdtsc);
 RULE(movs);
 RULE(cmps);

@@ -20,8 +20,7 @@ bool front_mov_rm_r(struct front *f, const struct insn *in, const struct front_r
 {
 	unsigned size = in->opsize, rm;
 
-	if (!front_rm(f, in, size, true, &rm))
-		return false;
+	rm = front_rm(f, in, size, true);
 	front_op(f, IR_MOV, size, rm, front_reg(size, in->reg), IR_NONE);
 	return true;
 }
@@ -30,8 +29,7 @@ bool front_mov_r_rm(struct front *f, const struct insn *in, const struct front_r
 {
 	unsigned size = in->opsize, rm;
 
-	if (!front_rm(f, in, size, false, &rm))
-		return false;
+	rm = front_rm(f, in, size, false);
 	front_op(f, IR_MOV, size, front_reg(size, in->reg), rm, IR_NONE);
 	return true;
 }
@@ -45,24 +43,21 @@ bool front_mov_rm_i(struct front *f, const struct insn *in, const struct front_r
 {
 	unsigned rm;
 
-	if (!front_rm(f, in, in->opsize, true, &rm))
-		return false;
+	rm = front_rm(f, in, in->opsize, true);
 	mov_imm(f, in->opsize, rm, in->imm);
 	return true;
 }
 
 bool front_mov_a_moffs(struct front *f, const struct insn *in, const struct front_rule *r)
 {
-	if (!front_host(f, in, in->opsize, false))
-		return false;
+	front_host(f, in, in->opsize, false);
 	front_op(f, IR_MOV, in->opsize, IR_EAX, IR_MEM, IR_NONE);
 	return true;
 }
 
 bool front_mov_moffs_a(struct front *f, const struct insn *in, const struct front_rule *r)
 {
-	if (!front_host(f, in, in->opsize, true))
-		return false;
+	front_host(f, in, in->opsize, true);
 	front_op(f, IR_MOV, in->opsize, IR_MEM, IR_EAX, IR_NONE);
 	return true;
 }
@@ -72,8 +67,7 @@ bool front_extend(struct front *f, const struct insn *in, const struct front_rul
 {
 	unsigned rm;
 
-	if (!front_rm(f, in, r->arg, false, &rm))
-		return false;
+	rm = front_rm(f, in, r->arg, false);
 	if (r->arg == in->opsize)
 		front_op(f, IR_MOV, in->opsize, in->reg, rm, IR_NONE);
 	else
@@ -100,8 +94,7 @@ bool front_xchg(struct front *f, const struct insn *in, const struct front_rule 
 {
 	unsigned size = in->opsize, reg = front_reg(size, in->reg), rm;
 
-	if (!front_rm(f, in, size, true, &rm))
-		return false;
+	rm = front_rm(f, in, size, true);
 	if (in->mem) {
 		front_op(f, IR_MOV, size, IR_T0, IR_MEM, IR_NONE);
 		front_op(f, IR_MOV, size, IR_MEM, reg, IR_NONE);
@@ -130,9 +123,19 @@ bool front_cbw(struct front *f, const struct insn *in, const struct front_rule *
 
 bool front_cwd(struct front *f, const struct insn *in, const struct front_rule *r)
 {
-	if (in->opsize != 4)
-		return false;
-	front_op(f, IR_CDQ, 4, IR_NONE, IR_NONE, IR_NONE);
+	front_op(f, IR_CDQ, in->opsize, IR_NONE, IR_NONE, IR_NONE);
+	return true;
+}
+
+bool front_xlat(struct front *f, const struct insn *in, const struct front_rule *r)
+{
+	struct front_at at = {
+		.seg = in->seg, .base = IR_EBX, .index = IR_T0, .cut = in->addrsize == 2
+	};
+
+	front_op(f, IR_MOVZX, 4, IR_T0, IR_EAX, IR_NONE)->cond = 1;
+	front_host_at(f, at, 1, false);
+	front_op(f, IR_MOV, 1, IR_EAX, IR_MEM, IR_NONE);
 	return true;
 }
 
@@ -140,8 +143,7 @@ bool front_setcc(struct front *f, const struct insn *in, const struct front_rule
 {
 	unsigned rm;
 
-	if (!front_rm(f, in, 1, true, &rm))
-		return false;
+	rm = front_rm(f, in, 1, true);
 	front_op(f, IR_SETCC, 1, rm, IR_NONE, IR_NONE)->cond = r->arg;
 	return true;
 }
@@ -151,21 +153,20 @@ bool front_cmov(struct front *f, const struct insn *in, const struct front_rule 
 {
 	unsigned rm;
 
-	if (!front_rm(f, in, in->opsize, false, &rm))
-		return false;
+	rm = front_rm(f, in, in->opsize, false);
 	front_op(f, IR_CMOV, in->opsize, in->reg, rm, IR_NONE)->cond = r->arg;
 	return true;
 }
 
-/* ---- stack: ESP has 32 bits ---- */
+/* ---- stack ---- */
 
 bool front_push_r(struct front *f, const struct insn *in, const struct front_rule *r)
 {
 	unsigned size = in->opsize;
 
-	front_host_at(f, IR_ESP, -size, size, true);
+	front_stack(f, IR_ESP, -size, size, true);
 	front_op(f, IR_MOV, size, IR_MEM, in->reg, IR_NONE);
-	front_add(f, IR_ESP, IR_ESP, -size);
+	front_set_sp(f, IR_ESP, -size);
 	return true;
 }
 
@@ -173,9 +174,9 @@ bool front_push_i(struct front *f, const struct insn *in, const struct front_rul
 {
 	unsigned size = in->opsize;
 
-	front_host_at(f, IR_ESP, -size, size, true);
+	front_stack(f, IR_ESP, -size, size, true);
 	mov_imm(f, size, IR_MEM, in->imm);
-	front_add(f, IR_ESP, IR_ESP, -size);
+	front_set_sp(f, IR_ESP, -size);
 	return true;
 }
 
@@ -183,13 +184,12 @@ bool front_push_rm(struct front *f, const struct insn *in, const struct front_ru
 {
 	unsigned size = in->opsize, rm;
 
-	if (!front_rm(f, in, size, false, &rm))
-		return false;
+	rm = front_rm(f, in, size, false);
 	if (in->mem)
 		front_op(f, IR_MOV, size, IR_T0, IR_MEM, IR_NONE);
-	front_host_at(f, IR_ESP, -size, size, true);
+	front_stack(f, IR_ESP, -size, size, true);
 	front_op(f, IR_MOV, size, IR_MEM, in->mem ? IR_T0 : rm, IR_NONE);
-	front_add(f, IR_ESP, IR_ESP, -size);
+	front_set_sp(f, IR_ESP, -size);
 	return true;
 }
 
@@ -198,10 +198,10 @@ static void pop_to(struct front *f, unsigned size, unsigned reg)
 {
 	bool whole = reg == IR_ESP && size == 4, part = reg == IR_ESP && size == 2;
 
-	front_host_at(f, IR_ESP, 0, size, false);
+	front_stack(f, IR_ESP, 0, size, false);
 	front_op(f, IR_MOV, size, part ? IR_T0 : reg, IR_MEM, IR_NONE);
 	if (!whole)
-		front_add(f, IR_ESP, IR_ESP, size);
+		front_set_sp(f, IR_ESP, size);
 	if (part)
 		front_op(f, IR_MOV, size, IR_ESP, IR_T0, IR_NONE);
 }
@@ -222,14 +222,15 @@ bool front_pop_rm(struct front *f, const struct insn *in, const struct front_rul
 		pop_to(f, size, in->rm);
 		return true;
 	}
+	if (at.base == R_ESP && !f->mode->stack32)
+		return false;
 	if (at.base == R_ESP)
 		at.disp += size;
-	front_host_at(f, IR_ESP, 0, size, false);
+	front_stack(f, IR_ESP, 0, size, false);
 	front_op(f, IR_MOV, size, IR_T0, IR_MEM, IR_NONE);
-	if (!front_host(f, &at, size, true))
-		return false;
+	front_host(f, &at, size, true);
 	front_op(f, IR_MOV, size, IR_MEM, IR_T0, IR_NONE);
-	front_add(f, IR_ESP, IR_ESP, size);
+	front_set_sp(f, IR_ESP, size);
 	return true;
 }
 
@@ -237,9 +238,9 @@ bool front_leave(struct front *f, const struct insn *in, const struct front_rule
 {
 	unsigned size = in->opsize;
 
-	front_host_at(f, IR_EBP, 0, size, false);
+	front_stack(f, IR_EBP, 0, size, false);
 	front_op(f, IR_MOV, size, IR_T0, IR_MEM, IR_NONE);
-	front_add(f, IR_ESP, IR_EBP, size);
+	front_set_sp(f, IR_EBP, size);
 	front_op(f, IR_MOV, size, IR_EBP, IR_T0, IR_NONE);
 	return true;
 }

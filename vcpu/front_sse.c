@@ -40,8 +40,8 @@ bool front_sse(struct front *f, const struct insn *in)
 		return false;
 	write = in->mem && (d->rm & S_W); /* none reads memory and writes it */
 	front_op(f, IR_SSEGATE, 0, IR_NONE, IR_NONE, IR_NONE);
-	if (in->mem && !front_host(f, in, size, write))
-		return false;
+	if (in->mem)
+		front_host(f, in, size, write);
 	if (kind_is(d->reg, S_G) && (d->reg & S_W))
 		dst = in->reg;
 	else if (!in->mem && kind_is(d->rm, S_G) && (d->rm & S_W))

@@ -86,15 +86,17 @@ bool front_handler(struct front *f, const struct insn *in)
 
 /* ---- EFLAGS ---- */
 
-/* Translated code does not run in virtual-8086 mode. */
+/* In virtual-8086 mode it depends on IOPL. */
 bool front_pushf(struct front *f, const struct insn *in, const struct front_rule *r)
 {
 	unsigned size = in->opsize;
 
-	front_host_at(f, IR_ESP, -size, size, true);
+	if (f->mode->paras && !f->mode->cpl0)
+		return false;
+	front_stack(f, IR_ESP, -size, size, true);
 	front_op(f, IR_GETFL, 4, IR_T0, IR_NONE, IR_NONE);
 	front_op(f, IR_MOV, size, IR_MEM, IR_T0, IR_NONE);
-	front_add(f, IR_ESP, IR_ESP, -size);
+	front_set_sp(f, IR_ESP, -size);
 	return true;
 }
 
@@ -106,7 +108,7 @@ static void efl(struct front *f, bool set, uint32_t bits)
 /* Elsewhere it depends on IOPL, PVI. */
 bool front_cli(struct front *f, const struct insn *in, const struct front_rule *r)
 {
-	if (!(f->segs & IR_CPL0))
+	if (!f->mode->cpl0)
 		return false;
 	efl(f, false, FL_IF);
 	return true;
@@ -122,7 +124,7 @@ bool front_direction(struct front *f, const struct insn *in, const struct front_
 /* At CPL 0; elsewhere CR4.TSD may forbid it. */
 bool front_rdtsc(struct front *f, const struct insn *in, const struct front_rule *r)
 {
-	if (!(f->segs & IR_CPL0))
+	if (!f->mode->cpl0)
 		return false;
 	front_op(f, IR_RDTSC, 0, IR_NONE, IR_NONE, IR_NONE);
 	return true;
@@ -139,10 +141,10 @@ bool front_push_seg(struct front *f, const struct insn *in, const struct front_r
 {
 	unsigned size = in->opsize;
 
-	front_host_at(f, IR_ESP, -size, size, true);
+	front_stack(f, IR_ESP, -size, size, true);
 	getseg(f, 4, IR_T0, in->imm2);
 	front_op(f, IR_MOV, size, IR_MEM, IR_T0, IR_NONE);
-	front_add(f, IR_ESP, IR_ESP, -size);
+	front_set_sp(f, IR_ESP, -size);
 	return true;
 }
 
@@ -155,27 +157,60 @@ bool front_mov_from_seg(struct front *f, const struct insn *in, const struct fro
 		getseg(f, in->opsize, in->rm, in->reg);
 		return true;
 	}
-	if (!front_host(f, in, 2, true))
-		return false;
+	front_host(f, in, 2, true);
 	getseg(f, 4, IR_T0, in->reg);
 	front_op(f, IR_MOV, 2, IR_MEM, IR_T0, IR_NONE);
 	return true;
 }
 
+/* SS keeps interrupts away for an instruction; it is the handler's. */
+static bool is_loadable(const struct front *f, unsigned seg)
+{
+	return f->mode->paras && seg < SEG_NONE && seg != SEG_CS && seg != SEG_SS;
+}
+
+static void setseg(struct front *f, unsigned seg, unsigned a)
+{
+	front_op(f, IR_SETSEG, 2, IR_NONE, a, IR_NONE)->imm = seg;
+}
+
+bool front_mov_to_seg(struct front *f, const struct insn *in, const struct front_rule *r)
+{
+	unsigned rm;
+
+	if (!is_loadable(f, in->reg))
+		return false;
+	rm = front_rm(f, in, 2, false);
+	if (in->mem)
+		front_op(f, IR_MOV, 2, IR_T0, rm, IR_NONE);
+	setseg(f, in->reg, in->mem ? IR_T0 : rm);
+	return true;
+}
+
+bool front_pop_seg(struct front *f, const struct insn *in, const struct front_rule *r)
+{
+	unsigned size = in->opsize;
+
+	if (!is_loadable(f, in->imm2))
+		return false;
+	front_stack(f, IR_ESP, 0, size, false);
+	front_op(f, IR_MOV, size, IR_T0, IR_MEM, IR_NONE);
+	setseg(f, in->imm2, IR_T0);
+	front_set_sp(f, IR_ESP, size);
+	return true;
+}
+
+bool front_load_far(struct front *f, const struct insn *in, const struct front_rule *r)
+{
+	if (!is_loadable(f, in->imm2) || !in->mem)
+		return false;
+	front_host_pair(f, in, in->opsize, IR_T0, IR_T1);
+	setseg(f, in->imm2, IR_T1);
+	front_op(f, IR_MOV, in->opsize, in->reg, IR_T0, IR_NONE);
+	return true;
+}
+
 /* ---- strings: one iteration ---- */
-
-/* False: the handler does it. */
-static bool string(struct front *f, const struct insn *in)
-{
-	return in->rep == REP_NONE && in->addrsize == 4 && front_seg_is_usable(f, in->seg);
-}
-
-static void host_source(struct front *f, const struct insn *in)
-{
-	struct ir_op *op = front_op(f, IR_HOST, in->opsize, false, IR_ESI, IR_NONE);
-
-	op->seg = in->seg == SEG_FS || in->seg == SEG_GS ? in->seg : SEG_DS;
-}
 
 /* T1 = what is to be added to the registers that advance, beside the size. */
 static void direction(struct front *f, const struct insn *in)
@@ -185,18 +220,18 @@ static void direction(struct front *f, const struct insn *in)
 
 static void advance(struct front *f, const struct insn *in, unsigned reg)
 {
-	front_op(f, IR_LEA, 4, reg, reg, IR_T1)->imm = in->opsize;
+	front_op(f, IR_LEA, in->addrsize, reg, reg, IR_T1)->imm = in->opsize;
 }
 
 bool front_movs(struct front *f, const struct insn *in, const struct front_rule *r)
 {
 	unsigned size = in->opsize;
 
-	if (!string(f, in))
+	if (in->rep != REP_NONE)
 		return false;
-	host_source(f, in);
+	front_host_string(f, in, in->seg, IR_ESI, false);
 	front_op(f, IR_MOV, size, IR_T0, IR_MEM, IR_NONE);
-	front_host_at(f, IR_EDI, 0, size, true);
+	front_host_string(f, in, SEG_ES, IR_EDI, true);
 	front_op(f, IR_MOV, size, IR_MEM, IR_T0, IR_NONE);
 	direction(f, in);
 	advance(f, in, IR_ESI);
@@ -208,11 +243,11 @@ bool front_cmps(struct front *f, const struct insn *in, const struct front_rule 
 {
 	unsigned size = in->opsize;
 
-	if (!string(f, in))
+	if (in->rep != REP_NONE)
 		return false;
-	host_source(f, in);
+	front_host_string(f, in, in->seg, IR_ESI, false);
 	front_op(f, IR_MOV, size, IR_T0, IR_MEM, IR_NONE);
-	front_host_at(f, IR_EDI, 0, size, false);
+	front_host_string(f, in, SEG_ES, IR_EDI, false);
 	direction(f, in);
 	front_op(f, IR_CMP, size, IR_NONE, IR_T0, IR_MEM);
 	advance(f, in, IR_ESI);
@@ -224,9 +259,9 @@ bool front_stos(struct front *f, const struct insn *in, const struct front_rule 
 {
 	unsigned size = in->opsize;
 
-	if (!string(f, in))
+	if (in->rep != REP_NONE)
 		return false;
-	front_host_at(f, IR_EDI, 0, size, true);
+	front_host_string(f, in, SEG_ES, IR_EDI, true);
 	front_op(f, IR_MOV, size, IR_MEM, IR_EAX, IR_NONE);
 	direction(f, in);
 	advance(f, in, IR_EDI);
@@ -237,9 +272,9 @@ bool front_lods(struct front *f, const struct insn *in, const struct front_rule 
 {
 	unsigned size = in->opsize;
 
-	if (!string(f, in))
+	if (in->rep != REP_NONE)
 		return false;
-	host_source(f, in);
+	front_host_string(f, in, in->seg, IR_ESI, false);
 	front_op(f, IR_MOV, size, IR_EAX, IR_MEM, IR_NONE);
 	direction(f, in);
 	advance(f, in, IR_ESI);
@@ -250,9 +285,9 @@ bool front_scas(struct front *f, const struct insn *in, const struct front_rule 
 {
 	unsigned size = in->opsize;
 
-	if (!string(f, in))
+	if (in->rep != REP_NONE)
 		return false;
-	front_host_at(f, IR_EDI, 0, size, false);
+	front_host_string(f, in, SEG_ES, IR_EDI, false);
 	direction(f, in);
 	front_op(f, IR_CMP, size, IR_NONE, IR_EAX, IR_MEM);
 	advance(f, in, IR_EDI);

@@ -120,7 +120,7 @@ unsigned ir_regs_read(const struct ir_op *op)
 	case IR_JNZR: return 1u << IR_ECX;
 	case IR_MULX:
 	case IR_IMULX:
-	case IR_CDQ: return regs | 1u << IR_EAX;
+	case IR_CDQ: return regs | 1u << IR_EAX | (op->size < 4 ? 1u << IR_EDX : 0);
 	case IR_DIV:
 	case IR_IDIV: return regs | 1u << IR_EAX | 1u << IR_EDX;
 	case IR_SHLD:
@@ -145,6 +145,8 @@ unsigned ir_regs_written(const struct ir_op *op)
 	case IR_FPUGATE:
 	case IR_SSEGATE:
 	case IR_HOST:
+	case IR_LIMIT:
+	case IR_SETSEG:
 	case IR_JMP:
 	case IR_JMPR:
 	case IR_CMP:
@@ -215,10 +217,11 @@ static void put_operand(struct text *t, const struct ir_op *op, unsigned r, unsi
 
 static void put_address(struct text *t, const struct ir_op *op)
 {
-	static const char *const segs[] = { "es:", "cs:", "ss:", "", "fs:", "gs:" };
+	static const char *const segs[] = { "es:", "cs:", "ss:", "ds:", "fs:", "gs:" };
+	bool has_seg = op->op == IR_HOST && (op->cond & IR_AT_CHECKED || op->seg != 3);
 	const char *plus = "";
 
-	put(t, "%s[", op->op == IR_HOST && op->seg < 6 ? segs[op->seg] : "");
+	put(t, "%s[", has_seg && op->seg < 6 ? segs[op->seg] : "");
 	if (op->a != IR_NONE) {
 		put(t, "%s", reg_name(op->a, 4));
 		plus = "+";
@@ -234,6 +237,9 @@ static void put_address(struct text *t, const struct ir_op *op)
 	else if (!*plus || op->imm)
 		put(t, "%s%#x", plus, op->imm);
 	put(t, "]");
+	if (op->op == IR_HOST)
+		put(t, "%s%s", op->cond & IR_AT_16 ? " 16" : "",
+			op->cond & IR_AT_CHECKED ? " checked" : "");
 }
 
 static void put_flags(struct text *t, const char *what, unsigned flags)
@@ -271,6 +277,8 @@ static void put_operands(struct text *t, const struct ir_op *op)
 	case IR_JCC:
 	case IR_JZR:
 	case IR_JNZR: put(t, " %#x", op->imm); return;
+	case IR_LIMIT: put(t, " %s, %#x", reg_name(op->a, 4), op->imm); return;
+	case IR_SETSEG: put(t, " seg %u, %s", op->imm, reg_name(op->a, 2)); return;
 	case IR_HOST:
 		put(t, " %s ", op->dst ? "write" : "read");
 		put_address(t, op);
@@ -376,11 +384,11 @@ static const struct shape shapes[IR_N_OPS] = {
 	[IR_SHLD] = { 4, VALUE | MEM, VALUE, IMM | CL },
 	[IR_SHRD] = { 4, VALUE | MEM, VALUE, IMM | CL },
 	[IR_IMUL] = { 6, VALUE, VALUE | MEM, VALUE | MEM | IMM },
-	[IR_MULX] = { 4, NONE, VALUE | MEM, NONE },
-	[IR_IMULX] = { 4, NONE, VALUE | MEM, NONE },
-	[IR_DIV] = { 4, NONE, VALUE | MEM, NONE },
-	[IR_IDIV] = { 4, NONE, VALUE | MEM, NONE },
-	[IR_CDQ] = { 4, NONE, NONE, NONE },
+	[IR_MULX] = { 7, NONE, VALUE | MEM, NONE },
+	[IR_IMULX] = { 7, NONE, VALUE | MEM, NONE },
+	[IR_DIV] = { 7, NONE, VALUE | MEM, NONE },
+	[IR_IDIV] = { 7, NONE, VALUE | MEM, NONE },
+	[IR_CDQ] = { 6, NONE, NONE, NONE },
 	[IR_BT] = { 6, NONE, VALUE | MEM, VALUE | IMM },
 	[IR_BTS] = { 6, VALUE | MEM | SAME, VALUE | MEM, VALUE | IMM },
 	[IR_BTR] = { 6, VALUE | MEM | SAME, VALUE | MEM, VALUE | IMM },
@@ -410,8 +418,10 @@ static const struct shape shapes[IR_N_OPS] = {
 	[IR_SSE] = { 31, REG | NONE, MEM | NONE, NONE },
 	[IR_SSEFL] = { 31, NONE, MEM | NONE, NONE },
 	[IR_JCC] = { 0, NONE, NONE, NONE },
-	[IR_JZR] = { 0, NONE, NONE, NONE },
-	[IR_JNZR] = { 0, NONE, NONE, NONE },
+	[IR_JZR] = { 6, NONE, NONE, NONE },
+	[IR_JNZR] = { 6, NONE, NONE, NONE },
+	[IR_LIMIT] = { 4, NONE, VALUE, NONE },
+	[IR_SETSEG] = { 2, NONE, VALUE, NONE },
 	[IR_JMP] = { 0, 0, NONE, NONE },
 	[IR_JMPR] = { 0, 0, VALUE, NONE },
 	[IR_CALLJ] = { 0, NONE, NONE, NONE },
@@ -430,6 +440,17 @@ static bool operand_fits(unsigned r, unsigned kinds, unsigned size)
 	if (r == IR_IMM)
 		return kinds & IMM;
 	return r == IR_NONE && kinds & NONE;
+}
+
+static unsigned max_cond(const struct ir_op *op)
+{
+	switch (op->op) {
+	case IR_HOST: return IR_AT_CHECKED | IR_AT_16;
+	case IR_MOVZX:
+	case IR_MOVSX:
+	case IR_CALLI: return 2;
+	default: return has_cond(op) ? 15 : 0;
+	}
 }
 
 static const char *check_shape(const struct ir_op *op)
@@ -462,11 +483,15 @@ static const char *check_shape(const struct ir_op *op)
 		return "count";
 	if (op->op == IR_XCHG && op->dst == op->a)
 		return "exchanged with itself";
-	if (op->op == IR_HOST && op->seg != 3 && op->seg != 4 && op->seg != 5)
+	if (op->op == IR_HOST && (op->seg > 5 || (op->seg < 3 && !(op->cond & IR_AT_CHECKED))))
 		return "segment";
+	if (op->op == IR_HOST && op->cond & IR_AT_16 && !(op->cond & IR_AT_CHECKED))
+		return "offset of 16 bits";
+	if (op->op == IR_SETSEG && (op->imm == 1 || op->imm == 2 || op->imm > 5))
+		return "segment that is loaded";
 	if (op->scale > 3 || (op->scale && (!addr || op->b == IR_NONE)))
 		return "scale";
-	if (op->cond > (has_cond(op) ? 15 : ext ? 2 : op->op == IR_CALLI ? 2 : 0))
+	if (op->cond > max_cond(op))
 		return "cond";
 	if (op->a == IR_MEM && op->op >= IR_BT && op->op <= IR_BTC && op->b != IR_IMM)
 		return "bit in memory by a register";
@@ -507,7 +532,8 @@ static const char *check_order(struct state *s, const struct ir_op *op)
 	s->temps |= wr & ~REGS_GUEST;
 	if (props & IRO_EXIT)
 		s->h = op->op == IR_HOST ? op : NULL;
-	if (wr & REGS_GUEST || op->dst == IR_MEM || ir_defs(op) || op->op == IR_EFL)
+	if (wr & REGS_GUEST || op->dst == IR_MEM || ir_defs(op) || op->op == IR_EFL ||
+		op->op == IR_SETSEG)
 		s->changed = true;
 	if (wr & REGS_GUEST || op->dst == IR_MEM)
 		s->stored = true;

@@ -71,7 +71,7 @@ enum ir_reg {
 	/* Its bytes go on in the next page: leaves if that may not be mapped as it was. */        \
 	X(PAGE2, 0, 0, 0, IRO_EXIT)                                                                \
 	/* h = host pointer to size bytes at the guest address a + (b << scale) + imm, in segment  \
-	 * seg; dst is 1 for a write (or read and write), else 0. */                               \
+	 * seg; dst is 1 for a write (or read and write), else 0. cond: IR_AT_*. */                \
 	X(HOST, 0, 0, 0, IRO_EXIT)                                                                 \
 	/* dst = a. At most one of them is IR_MEM. To a temporary: zero-extended. */               \
 	X(MOV, 0, 0, 0, 0)                                                                         \
@@ -109,13 +109,14 @@ enum ir_reg {
 	/* dst = a * b, signed, size 2 or 4; dst register, a register or IR_MEM, b as a, or IR_IMM \
 	 * (then dst may differ from a; else dst == a) */                                          \
 	X(IMUL, IRF_ALL, IRF_ALL, 0, 0)                                                            \
-	/* EDX:EAX = EAX * a (size 4 only); a register or IR_MEM */                                \
+	/* EDX:EAX = EAX * a; size 2: DX:AX = AX * a; 1: AX = AL * a; a register or IR_MEM */      \
 	X(MULX, IRF_ALL, IRF_ALL, 0, 0)                                                            \
 	X(IMULX, IRF_ALL, IRF_ALL, 0, 0)                                                           \
-	/* EDX:EAX divided by a (size 4 only), register or IR_MEM; leaves for #DE. Flags stay. */  \
+	/* The other way round: quotient into EAX (AX, AL), rest into EDX (DX, AH); leaves for     \
+	 * #DE. Flags stay. */                                                                     \
 	X(DIV, 0, 0, 0, IRO_EXIT)                                                                  \
 	X(IDIV, 0, 0, 0, IRO_EXIT)                                                                 \
-	/* EDX = sign of EAX (size 4 only) */                                                      \
+	/* EDX = sign of EAX; size 2: DX, AX */                                                    \
 	X(CDQ, 0, 0, 0, 0)                                                                         \
 	/* CF = bit b of a (IR_IMM or register, modulo the size); dst == a or IR_NONE for BT. a is \
 	 * IR_MEM only with b IR_IMM. size 2 or 4. */                                              \
@@ -175,9 +176,15 @@ enum ir_reg {
 	X(SSEFL, IRF_ALL, IRF_ALL, 0, 0)                                                           \
 	/* If cond, goes on at guest address imm, else with the next op. */                        \
 	X(JCC, 0, 0, 0, IRO_EDGE)                                                                  \
-	/* If ECX is 0 (JZR; JNZR: is not), goes on at imm. */                                     \
+	/* If ECX (size 4) or CX (size 2) is 0 (JZR; JNZR: is not), goes on at imm. */             \
 	X(JZR, 0, 0, 0, IRO_EDGE)                                                                  \
 	X(JNZR, 0, 0, 0, IRO_EDGE)                                                                 \
+	/* Leaves if a (a register or temporary, size 4) is above imm: a target beyond the limit   \
+	 * of the code segment. */                                                                 \
+	X(LIMIT, 0, 0, 0, IRO_EXIT)                                                                \
+	/* Loads segment register imm (not CS, not SS) with selector a (a register or temporary,   \
+	 * size 2), where a selector is a base. Leaves if more of the segment would change. */     \
+	X(SETSEG, 0, 0, 0, IRO_EXIT)                                                               \
 	/* Ends: at imm; at what register or temporary a says; dst: enum ir_jump */                \
 	X(JMP, 0, 0, 0, IRO_EDGE | IRO_END)                                                        \
 	X(JMPR, 0, 0, 0, IRO_EDGE | IRO_END)                                                       \
@@ -199,6 +206,10 @@ enum ir_call {
 	IR_CALL_SETS,  /* defines all of them, if it does not fault, and does not ask */
 };
 
+/* How IR_HOST finds its address. */
+#define IR_AT_CHECKED 1u /* leaves if it is not surely within the limit and the rights of seg */
+#define IR_AT_16      2u /* (only with that) the offset is cut to 16 bits */
+
 /* Why an IR_JMP or IR_JMPR goes: what a return predictor wants to know. */
 enum ir_jump { IR_JUMP, IR_CALL, IR_RET };
 
@@ -206,9 +217,11 @@ struct ir_op {
 	uint8_t op;   /* enum ir_opcode */
 	uint8_t size; /* 1, 2, 4 */
 	uint8_t dst, a, b;
-	uint8_t cond;  /* condition code 0..15 as in Jcc's opcode; source size of MOVZX, MOVSX */
+	uint8_t cond;  /* condition code 0..15 as in Jcc's opcode; source size of MOVZX, MOVSX;
+			  IR_AT_*; enum ir_call */
 	uint8_t scale; /* 0..3 */
-	uint8_t seg;   /* IR_HOST: SEG_DS (flat) or SEG_FS, SEG_GS: their base is added */
+	uint8_t seg;   /* IR_HOST: SEG_DS (flat) or SEG_FS, SEG_GS: their base is added; with
+			  IR_AT_CHECKED any */
 	uint8_t insn;  /* index of the guest instruction */
 	/* By opt.c, JCC: index of a later instruction of this block at imm, which may be gone to
 	 * within the block: nobody wants the flags there. 0: there is none. */
@@ -220,8 +233,6 @@ struct ir_op {
 	uint8_t after_use, after_exit;
 	uint32_t imm;
 };
-
-#define IR_CPL0 0x100u
 
 #define IR_MAX_INSNS 64
 #define IR_MAX_OPS   512
@@ -266,15 +277,23 @@ int ir_op_text(const struct ir_op *op, char *buf, size_t len);
 const char *ir_check(const struct ir_block *b);
 
 /* ---- front.c ---- */
+/* What it has to know of the processor's mode. */
+struct ir_mode {
+	unsigned decode; /* DECODE_* */
+	unsigned big;	 /* bit SEG_FS, bit SEG_GS set if nothing of the segment is to be checked */
+	bool cpl0;
+	bool stack32;	   /* ESP, not SP */
+	bool paras;	   /* real or virtual-8086 mode: a selector is a base */
+	uint32_t cs_limit; /* of the code segment, in bytes as in struct segment */
+};
 /*
- * Fills in b from code, len bytes (at most to the end of its page) whose first one is at guest
- * address eip; mode: DECODE_*, flat; segs: bit SEG_FS, bit SEG_GS set if that segment may be
- * addressed by adding its base alone, IR_CPL0 if the code runs at CPL 0. Goes on through
- * conditional jumps as long as the code is in one piece, up to max_insns (<= IR_MAX_INSNS). False:
- * the first instruction does not lie within len bytes, or the mode is another.
+ * Fills in b from code, len bytes (at most to the end of its page) whose first one is at eip. Goes
+ * on through conditional jumps as long as the code is in one piece and within the code segment, up
+ * to max_insns (<= IR_MAX_INSNS). False: the first instruction does not lie within len bytes, or
+ * not within the code segment.
  */
 bool front_translate(struct ir_block *b, const uint8_t *code, unsigned len, uint32_t eip,
-	unsigned mode, unsigned segs, unsigned max_insns);
+	const struct ir_mode *mode, unsigned max_insns);
 
 /* ---- opt.c ---- */
 /* Simplifies the block and fills in the annotations. */

@@ -125,7 +125,7 @@ static inline uint32_t seg_linear_read(struct cpu *cpu, enum seg seg, uint32_t o
 
 	if (likely(s->rd_ok && s->flat))
 		return off;
-	if (unlikely(!s->rd_ok || (uint64_t)off + (size - 1) > s->rd_top))
+	if (unlikely((uint64_t)off + size > s->rd_end))
 		seg_check(cpu, seg, off, size, false);
 	return s->base + off;
 }
@@ -136,7 +136,7 @@ static inline uint32_t seg_linear_write(struct cpu *cpu, enum seg seg, uint32_t 
 
 	if (likely(s->wr_ok && s->flat))
 		return off;
-	if (unlikely(!s->wr_ok || (uint64_t)off + (size - 1) > s->wr_top))
+	if (unlikely((uint64_t)off + size > s->wr_end))
 		seg_check(cpu, seg, off, size, true);
 	return s->base + off;
 }

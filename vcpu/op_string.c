@@ -52,10 +52,10 @@ static uint32_t run_length(struct cpu *cpu, const struct insn *in, enum seg seg,
 	unsigned size, uint32_t n, bool write, uint8_t **ret_host)
 {
 	const struct segment *s = &cpu->seg[seg];
-	uint32_t room, lin, top = write ? s->wr_top : s->rd_top, span;
+	uint64_t end = write ? s->wr_end : s->rd_end;
+	uint32_t room, lin, span;
 
-	if (!(write ? s->wr_ok : s->rd_ok) || off > addr_mask(in) - (size - 1) ||
-		(uint64_t)off + size - 1 > top)
+	if (off > addr_mask(in) - (size - 1) || (uint64_t)off + size > end)
 		return 0;
 	lin = s->base + off;
 	room = cpu->eflags & FL_DF ? (lin & 0xfff) / size + 1 : (PAGE_SIZE - (lin & 0xfff)) / size;
@@ -68,7 +68,7 @@ static uint32_t run_length(struct cpu *cpu, const struct insn *in, enum seg seg,
 		if (span > off)
 			n = off / size + 1;
 	} else {
-		uint32_t last = top < addr_mask(in) ? top : addr_mask(in);
+		uint32_t last = end <= addr_mask(in) ? (uint32_t)end - 1 : addr_mask(in);
 
 		if (span > last - off - (size - 1))
 			n = (last - off - (size - 1)) / size + 1;

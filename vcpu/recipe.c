@@ -95,14 +95,28 @@ static void eval_double(
 		do_shrd32(cpu, a, c, n);
 }
 
+/* Of a product's halves. */
+static void eval_halves(struct cpu *cpu, bool is_signed, unsigned size, uint32_t low, uint32_t high)
+{
+	switch (size) {
+	case 1:
+		flags_product8(
+			cpu, (uint8_t)low, (int8_t)high != (is_signed ? (int8_t)low >> 7 : 0));
+		break;
+	case 2:
+		flags_product16(
+			cpu, (uint16_t)low, (int16_t)high != (is_signed ? (int16_t)low >> 15 : 0));
+		break;
+	default: flags_product32(cpu, low, (int32_t)high != (is_signed ? (int32_t)low >> 31 : 0));
+	}
+}
+
 static void eval_product(struct cpu *cpu, unsigned op, unsigned size, uint32_t a, uint32_t b)
 {
 	int64_t r;
 
-	if (op == RCP_MULX) {
-		flags_product32(cpu, a, b != 0);
-	} else if (op == RCP_IMULX) {
-		flags_product32(cpu, a, b != (uint32_t)((int32_t)a >> 31));
+	if (op == RCP_MULX || op == RCP_IMULX) {
+		eval_halves(cpu, op == RCP_IMULX, size, a, b);
 	} else if (size == 2) {
 		r = (int32_t)(int16_t)a * (int16_t)b;
 		flags_product16(cpu, (uint16_t)r, r != (int16_t)r);

@@ -80,13 +80,13 @@ void seg_update(struct segment *s)
 	s->flat = usable && !down && s->base == 0 && s->limit == UINT32_MAX;
 	if (!usable || down || s->limit < FAST_LIMIT_MIN) {
 		s->rd_ok = s->wr_ok = false;
-		s->rd_top = s->wr_top = 0;
+		s->rd_end = s->wr_end = 0;
 		return;
 	}
 	s->rd_ok = !code || s->attr & SEG_W;
 	s->wr_ok = !code && s->attr & SEG_W;
-	s->rd_top = s->rd_ok ? s->limit : 0;
-	s->wr_top = s->wr_ok ? s->limit : 0;
+	s->rd_end = s->rd_ok ? (uint64_t)s->limit + 1 : 0;
+	s->wr_end = s->wr_ok ? (uint64_t)s->limit + 1 : 0;
 }
 
 void seg_from_desc(struct segment *s, uint16_t sel, const struct desc *d)

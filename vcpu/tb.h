@@ -42,7 +42,7 @@ enum recipe_op {
 	RCP_SHLD, /* a: operand, b: count, c: the other operand */
 	RCP_SHRD,
 	RCP_IMUL, /* a, b: the factors */
-	RCP_MULX, /* a, b: low and high half of the product */
+	RCP_MULX, /* a, b: low and high half of the product, of size bytes each */
 	RCP_IMULX,
 	RCP_BT,	   /* CF is in cpu->fl_c, the others in cpu->cc */
 	RCP_COMI,  /* of comparisons of reals; a: bit 0 is CF, bit 8 ZF; PF if both, no other */
@@ -133,15 +133,22 @@ struct tb_fault {
 };
 
 /* key: KEY_* of icache.h, and: */
-#define KEY_FS_BIG 0x10u /* FS: limit 4 GiB - 1, readable and writable: only its base is added */
-#define KEY_GS_BIG 0x20u
-#define KEY_WINDOW 0x40u /* memory is accessed by a window: r13 is its base */
+#define KEY_STACK32 0x08u /* SS.B; only without KEY_FLAT, which says it too */
+#define KEY_FS_BIG  0x10u /* FS: limit 4 GiB - 1, readable and writable: only its base is added */
+#define KEY_GS_BIG  0x20u
+#define KEY_WINDOW  0x40u /* memory is accessed by a window: r13 is its base */
+#define KEY_PARAS   0x80u /* real or virtual-8086 mode: a selector is a base */
+/* The number of the code segment; 0: base 0, limit 4 GiB - 1. */
+#define KEY_CS_SHIFT 8
+#define KEY_CS_MAX   0xfffu
+#define KEY_BITS     20
 
 struct tb {
 	struct tb *hash_next; /* tcache.c's; beside what it looks for */
 	uint32_t eip, len;    /* guest code: one piece of one page */
+	uint32_t lin;	      /* eip's linear address */
 	uint32_t page;	      /* identity of the page: CODE_PAGE_* of mmu.h */
-	uint16_t key;
+	uint32_t key;
 	/* If the last instruction goes on in the next page: that one's identity, and the generation
 	 * of links (global or not) under which it was found; else CODE_PAGE_NONE. The code asks
 	 * whether the generation is over; page2_at: offset of the number there. */
@@ -170,7 +177,7 @@ struct tb {
 
 /*
  * The jump cache: translated code looks up targets of indirect jumps here. tag: guest address in
- * the low half, cpu->tcg_gen in the upper.
+ * the low half (EIP), cpu->tcg_gen in the upper: the key, and above it a generation.
  */
 #define JUMP_CACHE_BITS 16
 struct jump_entry {

@@ -287,7 +287,7 @@ static void tb_cut(struct tcache_priv *tc, struct tb *tb)
 /* Bytes of tb in its page, and in the next. */
 static uint32_t len_here(const struct tb *tb)
 {
-	uint32_t off = tb->eip & 0xfff;
+	uint32_t off = tb->lin & 0xfff;
 
 	return off + tb->len > 4096 ? 4096 - off : tb->len;
 }
@@ -321,7 +321,7 @@ bool tcache_write(struct tcache *pub, uint32_t ram_page, uint32_t off, uint32_t 
 	bool any = false;
 
 	for (struct tb *tb = tc->page[ram_page], *next; tb; tb = next) {
-		uint32_t at = tb->eip & 0xfff;
+		uint32_t at = tb->lin & 0xfff;
 
 		next = tb->page_next;
 		if (at < off + len && off < at + len_here(tb)) {
@@ -350,7 +350,7 @@ uint64_t tcache_chunks(const struct tcache *pub, uint32_t ram_page)
 	uint64_t m = 0;
 
 	for (const struct tb *tb = priv(pub)->page[ram_page]; tb; tb = tb->page_next)
-		m |= icache_chunk_mask(tb->eip & 0xfff, len_here(tb));
+		m |= icache_chunk_mask(tb->lin & 0xfff, len_here(tb));
 	for (const struct tb *tb = priv(pub)->page2[ram_page]; tb; tb = tb->page2_next)
 		m |= icache_chunk_mask(0, len_behind(tb));
 	return m;
@@ -606,7 +606,7 @@ void tcache_end(struct tcache *pub, struct tb *tb)
 	if (tb->page < RAM_PAGES) {
 		tb->page_next = tc->page[tb->page];
 		tc->page[tb->page] = tb;
-		icache_code_added(tc->cpu, tb->page, tb->eip & 0xfff, len_here(tb));
+		icache_code_added(tc->cpu, tb->page, tb->lin & 0xfff, len_here(tb));
 	}
 	if (tb->page2 < RAM_PAGES) {
 		tb->page2_next = tc->page2[tb->page2];

@@ -32,7 +32,8 @@ struct tcache {
 struct tcache *tcache_new(struct cpu *cpu, unsigned size_mib);
 void tcache_free(struct tcache *tc);
 
-/* The block at guest address eip, whose code lies in `page` (CODE_PAGE_*); NULL: there is none. */
+/* The block at eip (of the code segment that key says), whose code lies in `page` (CODE_PAGE_*);
+ * NULL: there is none. */
 struct tb *tcache_find(struct tcache *tc, uint32_t page, uint32_t eip, unsigned key);
 
 /* The block whose code is executed at host address pc, dead or alive; NULL: none. */
@@ -41,7 +42,8 @@ struct tb *tcache_at(const struct tcache *tc, uintptr_t pc);
 /*
  * Making a block, only while none executes: tcache_begin() gives one with room for ir's
  * instructions, exits and edges, and *ret_at, *ret_len of code; then tcache_end() enters it, or
- * tcache_begin() again drops it. tcache_next_region(): there was not enough code memory.
+ * tcache_begin() again drops it. What tb says of its page and mode is the caller's to fill in.
+ * tcache_next_region(): there was not enough code memory.
  */
 struct tb *tcache_begin(
 	struct tcache *tc, const struct ir_block *ir, uint32_t *ret_at, size_t *ret_len);

@@ -19,36 +19,9 @@
 #include "tcg_int.h"
 #include "window.h"
 
-/* ---- modes ---- */
-
-static bool segment_is_big(const struct segment *s)
-{
-	return s->rd_ok && s->wr_ok && s->rd_top == UINT32_MAX && s->wr_top == UINT32_MAX;
-}
-
-static bool mode_is_translatable(const struct cpu *cpu)
-{
-	const struct segment *cs = &cpu->seg[SEG_CS];
-
-	return (cpu->run_key & (KEY_CODE32 | KEY_FLAT)) == (KEY_CODE32 | KEY_FLAT) && !cs->base &&
-	       cs->limit == UINT32_MAX && (cpu->cpl == 0 || cpu->cpl == 3);
-}
-
-/*
- * Of the CPU's mode alone: without KEY_WINDOW. Kernels do not use GS, but it is now one process's
- * and now another's: at CPL 0 it makes no difference, so that there is one translation of a kernel.
- */
-static unsigned key_now(const struct cpu *cpu)
-{
-	bool gs = cpu->run_key & KEY_USER && segment_is_big(&cpu->seg[SEG_GS]);
-
-	return cpu->run_key | (segment_is_big(&cpu->seg[SEG_FS]) ? KEY_FS_BIG : 0) |
-	       (gs ? KEY_GS_BIG : 0);
-}
-
 /* ---- generations ---- */
 
-#define GEN_BITS 24 /* that fit into a tag beside the key */
+#define GEN_BITS (32 - KEY_BITS) /* that fit into a tag beside the key */
 
 /*
  * Where there are global pages, of the supervisor's code only that in them is in the jump cache:
@@ -73,7 +46,7 @@ static void sync_generations(struct cpu *cpu)
 		t->gen_epoch[user] = epoch;
 		memset(cpu->jump_cache, 0, sizeof(*cpu->jump_cache) << JUMP_CACHE_BITS);
 	}
-	cpu->tcg_gen = (uint64_t)(uint32_t)(gen << 8 | t->key) << 32;
+	cpu->tcg_gen = (uint64_t)(uint32_t)(gen << KEY_BITS | t->key) << 32;
 }
 
 /* ---- called by translated code ---- */
@@ -130,6 +103,12 @@ static inline bool execute(
 
 /* ---- finding ---- */
 
+/* Of code at eip. */
+static uint32_t code_lin(const struct cpu *cpu, uint32_t eip)
+{
+	return cpu->seg[SEG_CS].base + eip;
+}
+
 /* May blocks of the page be in the jump cache? */
 static bool may_cache(const struct cpu *cpu, const struct code_page *c)
 {
@@ -149,6 +128,11 @@ static void jump_cache_fill(struct cpu *cpu, struct tb *tb, const struct code_pa
 	cpu->tcg->jump_page[i] = tb->page;
 }
 
+static unsigned tag_key(uint64_t tag)
+{
+	return (uint32_t)(tag >> 32) & ((1u << KEY_BITS) - 1);
+}
+
 /* The block at eip, in page c, is in the jump cache now; false: there is none. What a flush of the
  * TLB has made void there is likely to be it. */
 static bool find_in(struct cpu *cpu, uint32_t eip, const struct code_page *c)
@@ -158,7 +142,7 @@ static bool find_in(struct cpu *cpu, uint32_t eip, const struct code_page *c)
 	struct jump_entry *j = &cpu->jump_cache[i];
 	struct tb *tb;
 
-	if (j->code && (uint32_t)j->tag == eip && (uint8_t)(j->tag >> 32) == t->key &&
+	if (j->code && (uint32_t)j->tag == eip && tag_key(j->tag) == t->key &&
 		t->jump_page[i] == c->id && may_cache(cpu, c)) {
 		j->tag = cpu->tcg_gen + eip;
 		return true;
@@ -180,7 +164,7 @@ static struct tb *find(struct cpu *cpu)
 	sync_generations(cpu);
 	if (likely(cpu->jump_cache[i].tag == cpu->tcg_gen + cpu->eip))
 		return t->jump_tb[i];
-	c = mmu_code(cpu, cpu->eip);
+	c = mmu_code(cpu, code_lin(cpu, cpu->eip));
 	if (!c->host)
 		return NULL;
 	if (may_cache(cpu, c))
@@ -190,18 +174,18 @@ static struct tb *find(struct cpu *cpu)
 
 /* ---- translating ---- */
 
-/* The page behind eip's, if the processor has its translation: without asking for it. */
-static const struct code_page *next_page(struct cpu *cpu, uint32_t eip)
+/* The page behind lin's, if the processor has its translation: without asking for it. */
+static const struct code_page *next_page(struct cpu *cpu, uint32_t lin)
 {
-	uint32_t lin = (eip & PAGE_MASK) + PAGE_SIZE;
-	const struct code_page *c = lin ? mmu_code_known(cpu, lin) : NULL;
+	uint32_t next = (lin & PAGE_MASK) + PAGE_SIZE;
+	const struct code_page *c = next ? mmu_code_known(cpu, next) : NULL;
 
 	return c && c->host ? c : NULL;
 }
 
 static void straddle(struct cpu *cpu, struct tb *tb)
 {
-	const struct code_page *c = next_page(cpu, tb->eip);
+	const struct code_page *c = next_page(cpu, tb->lin);
 
 	must(c != NULL); /* translate() has found it */
 	tb->page2 = c->id;
@@ -221,10 +205,11 @@ static struct tb *emit(struct cpu *cpu, uint32_t page)
 		struct tb *tb = tcache_begin(tc, &t->ir, &at, &len);
 
 		tb->page = page;
+		tb->lin = code_lin(cpu, tb->eip);
 		tb->page2 = CODE_PAGE_NONE;
 		if (t->ir.straddles)
 			straddle(cpu, tb);
-		tb->key = (uint16_t)t->key;
+		tb->key = t->key;
 		used = back_emit(cpu, &tc->mem, &t->ir, tb, at, len, tcache_alloc, tb);
 		if (used == 1)
 			return NULL;
@@ -237,27 +222,22 @@ static struct tb *emit(struct cpu *cpu, uint32_t page)
 	return NULL;
 }
 
-unsigned tcg_segs(unsigned key)
-{
-	return (key & KEY_FS_BIG ? 1u << SEG_FS : 0) | (key & KEY_GS_BIG ? 1u << SEG_GS : 0) |
-	       (key & KEY_USER ? 0 : IR_CPL0);
-}
-
 static struct tb *translate(struct cpu *cpu)
 {
 	struct tcg *t = cpu->tcg;
-	const struct code_page *c = mmu_code(cpu, cpu->eip);
-	uint32_t off = cpu->eip & 0xfff, page = c->id;
+	struct ir_mode mode = tcg_mode(cpu, t->key);
+	uint32_t lin = code_lin(cpu, cpu->eip);
+	const struct code_page *c = mmu_code(cpu, lin);
+	uint32_t off = lin & 0xfff, page = c->id;
 	const struct code_page *c2;
 	struct tb *tb = NULL;
 
 	if (!c->host)
 		return NULL;
-	c2 = next_page(cpu, cpu->eip);
+	c2 = next_page(cpu, lin);
 	t->ir.next_page = c2 ? c2->host : NULL;
 	for (unsigned max = t->config.one_insn ? 1 : IR_MAX_INSNS; max && !tb; max /= 2) {
-		if (!front_translate(&t->ir, c->host + off, PAGE_SIZE - off, cpu->eip,
-			    DECODE_CODE32 | DECODE_FLAT, tcg_segs(t->key), max))
+		if (!front_translate(&t->ir, c->host + off, PAGE_SIZE - off, cpu->eip, &mode, max))
 			return NULL;
 		ir_optimise(&t->ir);
 		tb = emit(cpu, page);
@@ -341,7 +321,7 @@ static void step_straddling(struct cpu *cpu, struct tb *tb)
 	cpu->tcg->leave = engine_run_blocks(cpu, cpu->icount + 1) == ENGINE_LOOK;
 	if (tb->dead)
 		return;
-	c = next_page(cpu, tb->eip);
+	c = next_page(cpu, tb->lin);
 	if (c && c->id == tb->page2 && c->global == tb->page2_global)
 		back_set_page2(&cpu->tcache->mem, tb, cpu->icache->gen[c->global]);
 	else if (c)
@@ -375,7 +355,7 @@ static void link_edge(struct cpu *cpu, struct tb_edge *e)
 	}
 	if (e->to == to)
 		cpu->tcg->stats.relinked++;
-	c = mmu_code(cpu, cpu->eip);
+	c = mmu_code(cpu, code_lin(cpu, cpu->eip));
 	tcache_link(cpu->tcache, e, to, cpu->icache->gen[c->global], c->global);
 }
 
@@ -384,11 +364,21 @@ static bool must_look(const struct cpu *cpu)
 	return cpu->look || cpu->tcg->leave || cpu->icount >= engine_end(cpu);
 }
 
+/* key: where they began. */
+static void count_insns(struct tcg *t, unsigned key, uint64_t n)
+{
+	t->stats.insns += n;
+	if (!(key & KEY_CODE32))
+		t->stats.insns_16 += n;
+	else if (!(key & KEY_FLAT))
+		t->stats.insns_seg += n;
+}
+
 static void run_block(struct cpu *cpu, struct tb *tb)
 {
 	struct tcg *t = cpu->tcg;
 	uint64_t before = cpu->icount;
-	unsigned kind;
+	unsigned kind, key = tb->key;
 
 	t->stats.entered++;
 	if (unlikely(t->check != NULL)) {
@@ -397,7 +387,7 @@ static void run_block(struct cpu *cpu, struct tb *tb)
 		tcg_enter(cpu, tb);
 		tcg_settle(cpu);
 	}
-	t->stats.insns += cpu->icount - before;
+	count_insns(t, key, cpu->icount - before);
 	kind = tcg_exit_kind(cpu);
 	t->stats.exits[kind]++;
 	if (unlikely(t->check != NULL) && cpu->icount == before && kind == TCG_EXIT_DONE)
@@ -444,7 +434,7 @@ static void begin_run(struct cpu *cpu)
 	end_run(cpu);
 	t->counting = true;
 	t->run_icount = cpu->icount;
-	t->key = key_now(cpu);
+	t->key = tcg_key_now(cpu);
 	t->leave = false;
 	cpu->tcg_base = cpu->run_tlb;
 	if (window_wanted(cpu, user)) {
@@ -469,11 +459,11 @@ static bool sync_run(struct cpu *cpu)
 		engine_mode(cpu);
 	else if (!engine_look(cpu))
 		t->leave = true;
-	if (t->leave || !mode_is_translatable(cpu)) {
+	if (t->leave || !tcg_mode_is_translatable(cpu)) {
 		t->leave = true;
 		return false;
 	}
-	if (key_now(cpu) != (t->key & ~KEY_WINDOW))
+	if (tcg_key_now(cpu) != (t->key & ~KEY_WINDOW))
 		begin_run(cpu);
 	return true;
 }
@@ -567,7 +557,7 @@ uint64_t tcg_insn_jump(struct cpu *cpu, const struct tb_exit *x)
 uint64_t tcg_indirect(struct cpu *cpu)
 {
 	uint32_t eip = cpu->tcg_target;
-	const struct code_page *c = mmu_code_known(cpu, eip);
+	const struct code_page *c = mmu_code_known(cpu, code_lin(cpu, eip));
 
 	if (!c || !c->host || !may_cache(cpu, c) || cpu->tcg->check || !find_in(cpu, eip, c))
 		return 0;
@@ -579,7 +569,7 @@ bool tcg_run(struct cpu *cpu)
 {
 	struct tcg *t = cpu->tcg;
 
-	if (!mode_is_translatable(cpu))
+	if (!tcg_mode_is_translatable(cpu))
 		return false;
 	begin_run(cpu);
 	while (!must_look(cpu)) {
@@ -603,7 +593,7 @@ bool tcg_run(struct cpu *cpu)
 				continue;
 			}
 			sync_generations(cpu);
-			jump_cache_fill(cpu, tb, mmu_code(cpu, cpu->eip));
+			jump_cache_fill(cpu, tb, mmu_code(cpu, tb->lin));
 			end = next_end(cpu);
 		}
 		if (end - cpu->icount < tb->n_insns) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The translator as an engine: it runs where CS is flat and of 32 bits, and the interpreter does
+ * The translator as an engine: it runs in nearly every mode (tcg_mode.c), and the interpreter does
  * all else. docs/translator.md has the picture.
  *
  * Nothing of the configuration is visible to a guest.
@@ -25,6 +25,8 @@ struct tcg_config {
 struct tcg_stats {
 	uint64_t exits[8];		  /* by enum tcg_exit */
 	uint64_t insns;			  /* retired by translated code and what it calls */
+	uint64_t insns_16, insns_seg;	  /* of these: of 16-bit code; of 32-bit code where a data
+					     segment is not flat */
 	uint64_t relinked;		  /* stale links whose target had not changed */
 	uint64_t indirect;		  /* targets that the jump cache had lost */
 	uint64_t rejected;		  /* code that only the interpreter can do */

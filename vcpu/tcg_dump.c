@@ -23,9 +23,10 @@ static void print_guest(struct cpu *cpu, const struct tb *tb, line_fn *line, voi
 
 	for (unsigned i = 0; i < tb->n_insns; i++) {
 		uint8_t bytes[16];
-		size_t n = mmu_peek_bytes(cpu, tb->insn_eip[i], bytes, tb->insn[i].len);
+		size_t n = mmu_peek_bytes(
+			cpu, tb->insn_eip[i] + (tb->lin - tb->eip), bytes, tb->insn[i].len);
 
-		disas_insn(bytes, n, true, tb->insn_eip[i], insn, sizeof(insn));
+		disas_insn(bytes, n, tb->key & KEY_CODE32, tb->insn_eip[i], insn, sizeof(insn));
 		snprintf(text, sizeof(text), "%08x  %s", tb->insn_eip[i], insn);
 		line(opaque, text);
 	}
@@ -112,6 +113,8 @@ void tcg_stats_print(const struct cpu *cpu, line_fn *line, void *opaque)
 	} rows[] = {
 		{ "instructions", cpu->icount },
 		{ "instructions of translated code", s->insns },
+		{ "of these, 16-bit code", s->insns_16 },
+		{ "of these, where a segment is not flat", s->insns_seg },
 		{ "entries into translated code", s->entered },
 		{ "exits: after a handler", s->exits[TCG_EXIT_DONE] },
 		{ "exits: to step one instruction", s->exits[TCG_EXIT_STEP] },

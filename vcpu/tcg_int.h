@@ -11,6 +11,15 @@
 #include "tcache.h"
 #include "tcg.h"
 
+/* Numbers of code segments that are not flat: 1..n. */
+#define CODE_SEG_HASH (2 * (KEY_CS_MAX + 1))
+struct code_segs {
+	uint32_t base[KEY_CS_MAX + 1], limit[KEY_CS_MAX + 1];
+	uint16_t hash[CODE_SEG_HASH]; /* 0: free */
+	unsigned n;
+	uint16_t last; /* that was asked for; 0: none */
+};
+
 struct tcg {
 	struct tcg_config config;
 	struct tcg_stats stats;
@@ -25,6 +34,7 @@ struct tcg {
 	/* Beside cpu->jump_cache: the blocks, and their pages' identities. */
 	struct tb *jump_tb[1u << JUMP_CACHE_BITS];
 	uint32_t jump_page[1u << JUMP_CACHE_BITS];
+	struct code_segs code_segs;
 	struct ir_block ir;
 	FILE *perf;
 	struct check *check; /* NULL: no checks */
@@ -37,10 +47,16 @@ struct tcg {
 void tcg_enter(struct cpu *cpu, struct tb *tb);
 /* After tcg_enter(): computes eip, icount and flags from the exit. */
 void tcg_settle(struct cpu *cpu);
-/* segs of front_translate() in a mode. */
-unsigned tcg_segs(unsigned key);
 unsigned tcg_exit_kind(const struct cpu *cpu);
 void *tcg_exit_record(const struct cpu *cpu);
+
+/* ---- tcg_mode.c ---- */
+/* False: all is the interpreter's. */
+bool tcg_mode_is_translatable(const struct cpu *cpu);
+/* Of the CPU's mode alone: without KEY_WINDOW. May flush the code cache. */
+unsigned tcg_key_now(struct cpu *cpu);
+/* What the front end is to know of key, which is of the CPU as it is. */
+struct ir_mode tcg_mode(const struct cpu *cpu, unsigned key);
 
 /* ---- tcg_dump.c ---- */
 void tcg_dump_block(struct cpu *cpu, const struct ir_block *ir, const struct tb *tb);

@@ -4,17 +4,28 @@
  *around it.
  *
  *	vcpu_mips IMAGE [MILLIONS [X87]]
+ *	vcpu_mips -16 REAL [MILLIONS]
  *
- * IMAGE is vcpu_guest.bin, X87 vcpu_x87.bin, of which only the loops of x87 instructions are
- * measured. It runs in slices, as the process would run it.
+ * IMAGE is vcpu_guest.bin, REAL vcpu_real.bin, X87 vcpu_x87.bin, of which only the loops of x87
+ * instructions are measured. It runs in slices, as the process would run it. The environment's
+ * DEJAVM_TEST_ENGINE names another engine (harness.h).
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "harness.h"
 
 #define SLICE 50000
+
+/* Of 64 KiB; attr as in struct segment. */
+static void put_desc(struct vm *vm, uint32_t sel, uint32_t base, uint8_t attr)
+{
+	uint64_t d = 0xffff | (uint64_t)(base & 0xffffff) << 16 | (uint64_t)attr << 40;
+
+	memcpy(vm->ram + VM_GDT + sel, &d, 8);
+}
 
 static double cpu_seconds(void)
 {
@@ -45,6 +56,34 @@ static int measure(struct vm *vm, const char *what, uint64_t n)
 		(double)(vm->cpu->icount - start) * 1e-6, (unsigned long long)st->blocks,
 		(unsigned long long)st->lookups);
 	return 0;
+}
+
+/* vcpu_real.asm in real mode, and in 16-bit segments of protected mode. */
+static int measure_16(const uint8_t *image, size_t len, uint64_t n)
+{
+	static const char *const names[] = { "16-bit, real mode", "16-bit, protected, paging" };
+	int r = 0;
+
+	for (unsigned i = 0; i < 2; i++) {
+		struct vm *vm = vm_new(VM_REAL16);
+		struct cpu *cpu = vm->cpu;
+
+		vm_code(vm, image, len);
+		seg_load(cpu, SEG_DS, 0x4000);
+		seg_load(cpu, SEG_ES, 0x4000);
+		if (i) {
+			cpu->cr0 |= CR0_PE;
+			put_desc(vm, VM_SEL_DATA16, 0x40000, 0x93);
+			put_desc(vm, VM_SEL_CODE16, VM_CODE, 0x9b);
+			cpu->seg[SEG_CS].sel = VM_SEL_CODE16;
+			seg_load(cpu, SEG_DS, VM_SEL_DATA16);
+			seg_load(cpu, SEG_ES, VM_SEL_DATA16);
+			vm_paging(vm, false);
+		}
+		r |= measure(vm, names[i], n);
+		vm_free(vm);
+	}
+	return r;
 }
 
 /* The loops of vcpu_x87.asm, each with 8 groups of instructions in a round and two to go round. */
@@ -96,12 +135,18 @@ int main(int argc, char **argv)
 	static const char strings[] =
 		"\xbe\x00\x00\x10\x00\xbf\x00\x00\x20\x00\xb9\xa0\x0f\x00\x00\xf3\xa4"
 		"\xbf\x00\x00\x30\x00\xb9\x00\x04\x00\x00\xf3\xab\xeb\xe1";
+	bool is_16 = argc > 2 && !strcmp(argv[1], "-16");
 	struct vm *vm;
 	size_t len;
 	int r;
 
-	if (argc < 2 || !(len = image_read(argv[argc > 3 ? 3 : 1], image, sizeof(image)))) {
-		fprintf(stderr, "usage: vcpu_mips IMAGE [MILLIONS [X87]]\n");
+	if (is_16 && (len = image_read(argv[2], image, sizeof(image))))
+		return measure_16(
+			image, len, (argc > 3 ? strtoull(argv[3], NULL, 0) : 100) * 1000000);
+	if (is_16 || argc < 2 ||
+		!(len = image_read(argv[argc > 3 ? 3 : 1], image, sizeof(image)))) {
+		fprintf(stderr, "usage: vcpu_mips IMAGE [MILLIONS [X87]]\n"
+				"       vcpu_mips -16 REAL [MILLIONS]\n");
 		return 2;
 	}
 	vm = vm_new(VM_PROT32);

@@ -146,6 +146,8 @@ void gen_put(struct gen *g, uint32_t v, unsigned n)
 
 static uint32_t address(struct gen *g)
 {
+	if (g->segs && chance(g, 10))
+		return (chance(g, 3) ? 0xffff : g->edge) + 2 - gen_random(g) % 8;
 	switch (gen_random(g) % 40) {
 	case 0: return gen_random(g);
 	case 1: return VM_MMIO + gen_random(g) % 64;
@@ -179,7 +181,12 @@ static void put_modrm_mem(struct gen *g, unsigned reg)
 	static const uint8_t base[] = { R_EBX, R_ESI, R_EDI, R_EBX, R_ESI, R_EDI, R_ESP };
 	unsigned b = base[gen_random(g) % sizeof(base)], mod = gen_random(g) % 3;
 
-	if (g->code16) {
+	if (g->segs && g->addr16 && chance(g, 5)) { /* an absolute address */
+		put(g, reg << 3 | 6, 1);
+		put(g, address(g), 2);
+		return;
+	}
+	if (g->segs ? g->addr16 : g->code16) {
 		unsigned rm = gen_random(g) % 8;
 
 		if (mod == 0 && rm == 6)
@@ -209,6 +216,19 @@ static void put_modrm_mem(struct gen *g, unsigned reg)
 		put(g, gen_random(g) % 0x2000, 4);
 }
 
+/* Of segment and address size. */
+static void put_prefixes(struct gen *g)
+{
+	static const uint8_t segs[] = { 0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65 };
+
+	if (chance(g, 8))
+		put(g, segs[gen_random(g) % sizeof(segs)], 1);
+	if (chance(g, 8)) {
+		put(g, 0x67, 1);
+		g->addr16 = !g->addr16;
+	}
+}
+
 static void put_form(struct gen *g, const struct form *f)
 {
 	unsigned opcode = f->opcode + gen_random(g) % f->count, reg, size = g->code16 ? 2 : 4;
@@ -231,7 +251,9 @@ static void put_form(struct gen *g, const struct form *f)
 		put(g, 0x66, 1);
 		size = 6 - size;
 	}
-	if ((f->flags & G_M) && chance(g, 40))
+	if (g->segs)
+		put_prefixes(g);
+	else if ((f->flags & G_M) && chance(g, 40))
 		put(g, chance(g, 2) ? 0x64 : 0x26, 1);
 	if ((f->flags & G_STR) && chance(g, 2))
 		put(g, chance(g, 3) ? 0xf2 : 0xf3, 1);
@@ -259,7 +281,7 @@ static void put_form(struct gen *g, const struct form *f)
 				1);
 	}
 	if (f->flags & G_OFF)
-		put(g, address(g), g->code16 ? 2 : 4);
+		put(g, address(g), (g->segs ? g->addr16 : g->code16) ? 2 : 4);
 	if (f->flags & G_I8)
 		put(g, chance(g, 2) ? gen_random(g) % 33 : gen_random(g), 1);
 	if (f->flags & G_IZ)
@@ -278,6 +300,80 @@ void gen_put_target(struct gen *g)
 		g->jump[g->n_jumps++].size = 5; /* absolute */
 	}
 	put(g, g->base, 4);
+}
+
+static bool new_jump(struct gen *g, unsigned size, bool is_abs, bool is_far)
+{
+	if (g->n_jumps == sizeof(g->jump) / sizeof(g->jump[0]))
+		return false;
+	g->jump[g->n_jumps].at = g->at;
+	g->jump[g->n_jumps].size = size;
+	g->jump[g->n_jumps].is_abs = is_abs;
+	g->jump[g->n_jumps++].is_far = is_far;
+	return true;
+}
+
+void gen_put_near(struct gen *g, unsigned size)
+{
+	if (!new_jump(g, size, true, false))
+		g->at -= g->at > 0; /* no matter what it says now */
+	put(g, 0, size);
+}
+
+void gen_put_far(struct gen *g, unsigned size)
+{
+	new_jump(g, size, true, true);
+	put(g, 0, size);
+	put(g, 0, 2);
+}
+
+/* Jumps of either operand size, in segments. */
+static void put_jump_segs(struct gen *g)
+{
+	unsigned size = g->code16 ? 2 : 4, kind = gen_random(g) % 14;
+
+	if (chance(g, 8)) {
+		put(g, 0x66, 1);
+		size = 6 - size;
+	}
+	if (kind < 3) {
+		put(g, 0x70 + gen_random(g) % 16, 1);
+	} else if (kind < 6) {
+		if (chance(g, 4))
+			put(g, 0x67, 1);
+		put(g, 0xe0 + gen_random(g) % 4, 1);
+	} else if (kind == 6) {
+		put(g, 0xeb, 1);
+	} else if (kind < 10) {
+		if (kind == 7)
+			put(g, 0x0f, 1);
+		put(g, kind == 7 ? 0x80 + gen_random(g) % 16 : 0xe8 + kind % 2, 1);
+		new_jump(g, size, false, false);
+		put(g, 0, size);
+		return;
+	} else if (kind < 12) { /* MOV EBP, target; JMP or CALL EBP */
+		bool prefix = size != (g->code16 ? 2 : 4);
+
+		put(g, 0xbd, 1);
+		gen_put_near(g, size);
+		if (prefix)
+			put(g, 0x66, 1);
+		put(g, chance(g, 2) ? 0xe5ff : 0xd5ff, 2);
+		return;
+	} else { /* PUSH target; RET */
+		bool prefix = size != (g->code16 ? 2 : 4);
+
+		put(g, 0x68, 1);
+		gen_put_near(g, size);
+		if (prefix)
+			put(g, 0x66, 1);
+		put(g, chance(g, 4) ? 0x0004c2 : 0xc3, 1);
+		if (g->code[g->at - 1] == 0xc2)
+			put(g, 4, 2);
+		return;
+	}
+	new_jump(g, 1, false, false);
+	put(g, 0, 1);
 }
 
 static void put_jump(struct gen *g)
@@ -412,8 +508,16 @@ static void put_insn(struct gen *g)
 		for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++)
 			total += forms[i].weight;
 	g->start[g->n++] = g->at;
+	g->addr16 = g->code16;
+	if (g->segs && chance(g, 12)) {
+		gen_put_seg(g);
+		return;
+	}
 	if (chance(g, 7)) {
-		put_jump(g);
+		if (g->segs)
+			put_jump_segs(g);
+		else
+			put_jump(g);
 		return;
 	}
 	if (chance(g, 9)) {
@@ -442,6 +546,25 @@ static void put_insn(struct gen *g)
 	}
 }
 
+/* Offsets, under the first selector mostly, and the selector; displacements of 2 or 4 bytes. */
+static bool patch_segs(struct gen *g, unsigned i, uint32_t to)
+{
+	unsigned cs = chance(g, 2);
+	uint32_t at = g->jump[i].at, off = g->base + to - g->cs_base[g->jump[i].is_far ? cs : 0];
+	unsigned size = g->jump[i].size;
+
+	if (!g->segs || size == 1)
+		return false;
+	if (!g->jump[i].is_abs)
+		off = to - (at + size);
+	else if (chance(g, 2))
+		off = gen_target(g, g->jump[i].is_far ? cs : 0);
+	memcpy(g->code + at, &off, size);
+	if (g->jump[i].is_far)
+		memcpy(g->code + at + size, &g->cs_sel[cs], 2);
+	return true;
+}
+
 /* Jumps lead to instructions nearby, mostly forwards. */
 static void patch_jumps(struct gen *g)
 {
@@ -457,6 +580,8 @@ static void patch_jumps(struct gen *g)
 			to = g->start[gen_random(g) % g->n];
 		}
 		rel = to - next;
+		if (patch_segs(g, i, to))
+			continue;
 		if (g->jump[i].size == 5)
 			rel = g->base + to;
 		memcpy(g->code + at, &rel, g->jump[i].size == 1 ? 1 : 4);
@@ -510,11 +635,20 @@ void gen_build(struct gen *g, struct vm *vm, uint64_t seed)
 		cpu->cr4 |= CR4_OSFXSR | CR4_OSXMMEXCPT;
 		cpu->mxcsr = MXCSR_RESET ^ (seed % 16 == 1 ? (uint32_t)seed & 0x1f80 : 0);
 	}
-	vm_mode_set(vm, kind == 0 ? VM_REAL16 : kind == 1 ? VM_PROT16 : VM_PROT32);
+	g->segs = seed & GEN_SEGS;
+	if (g->segs) {
+		g->sys = false;
+		gen_choose_segs(g, vm);
+	} else {
+		vm_mode_set(vm, kind == 0 ? VM_REAL16 : kind == 1 ? VM_PROT16 : VM_PROT32);
+	}
 	while (g->at < GEN_CODE_LEN - 64 && g->n < 2000)
 		put_insn(g);
 	patch_jumps(g);
-	put_handlers(g, vm, kind == 0);
+	if (g->segs)
+		kind = g->code16 ? 0 : 2;
+	else
+		put_handlers(g, vm, kind == 0);
 	for (uint32_t i = 0; i < 0x40000; i += 4) {
 		uint32_t v = gen_random(g);
 
@@ -548,6 +682,8 @@ void gen_build(struct gen *g, struct vm *vm, uint64_t seed)
 	cpu->eip = kind == 0 ? 0 : VM_CODE;
 	if (g->sys)
 		gen_build_sys(g, vm);
+	if (g->segs)
+		gen_build_segs(g, vm);
 }
 
 void gen_run(struct vm *vm, uint64_t n, unsigned max)

@@ -18,12 +18,24 @@ struct gen {
 	unsigned n;
 	struct {
 		uint32_t at;
-		unsigned size;
+		unsigned size;	     /* of a displacement; 5: an address of 4 bytes */
+		bool is_abs, is_far; /* GEN_SEGS: an offset; a selector behind it */
 	} jump[1024];
 	unsigned n_jumps;
 	bool code16, fpu, sse, sys;
-	bool ts; /* with sse: CR0.TS comes and goes */
+	bool addr16; /* of the instruction in work */
+	/* Of GEN_SEGS */
+	bool segs, user;
+	enum { GEN_REAL, GEN_V86, GEN_SEG16, GEN_SEG32 } mode;
+	uint32_t cs_base[2], cs_limit[2]; /* two ways to the same code */
+	uint32_t edge;			  /* offset of the last byte of some data segment */
+	uint16_t cs_sel[2], ss_sel;
+	uint32_t esp, eflags; /* what handlers go back with */
+	bool ts;	      /* with sse: CR0.TS comes and goes */
 };
+
+/* In a seed: a program in segments that are not flat (gen_seg.c). */
+#define GEN_SEGS (1ull << 40)
 
 uint32_t gen_random(struct gen *g);
 /* Fills vm's code, sets up handlers, paging, registers and flags, by seed. */
@@ -40,6 +52,14 @@ void gen_put(struct gen *g, uint32_t v, unsigned n);
 /* Four bytes that become the address of an instruction. */
 void gen_put_target(struct gen *g);
 void gen_put_mem(struct gen *g, unsigned reg);
+/* The same as an offset of size bytes; with a selector behind it. */
+void gen_put_near(struct gen *g, unsigned size);
+void gen_put_far(struct gen *g, unsigned size);
+/* gen_seg.c: which mode; an instruction about segments; the machine. */
+void gen_choose_segs(struct gen *g, struct vm *vm);
+void gen_put_seg(struct gen *g);
+uint32_t gen_target(struct gen *g, unsigned cs);
+void gen_build_segs(struct gen *g, struct vm *vm);
 /* gen_sys.c: an instruction of the system, with what it needs; interrupts that they let in. */
 void gen_put_sys(struct gen *g);
 void gen_build_sys(struct gen *g, struct vm *vm);

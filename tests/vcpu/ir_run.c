@@ -103,12 +103,18 @@ static bool do_host(struct run *s, const struct ir_op *op)
 {
 	struct cpu *cpu = s->cpu;
 	uint32_t off = address(s, op), lin = off;
+	const struct segment *seg = &cpu->seg[op->seg];
+	bool checked = op->cond & IR_AT_CHECKED;
 
-	if (op->seg != SEG_DS) {
-		lin += cpu->seg[op->seg].base;
+	if (op->cond & IR_AT_16)
+		lin = off = (uint16_t)off;
+	if (op->seg != SEG_DS || checked) {
+		lin += seg->base;
 		if (off > UINT32_MAX - (op->size - 1u)) /* beyond the limit */
 			return leave_before(s, op);
 	}
+	if (checked && (uint64_t)off + op->size > (op->dst ? seg->wr_end : seg->rd_end))
+		return leave_before(s, op);
 	/* Memory that holds decoded code has no entry for writes. */
 	if (op->dst && lin + op->size > s->b->eip && lin < s->b->eip + s->b->len)
 		return leave_before(s, op);
@@ -226,39 +232,50 @@ static void do_imul(struct run *s, const struct ir_op *op)
 	set(s, op->dst, size, (uint32_t)r);
 }
 
+/* With its sign. */
+static int64_t extended(uint32_t v, unsigned size)
+{
+	return size == 1 ? (int8_t)v : size == 2 ? (int16_t)v : (int32_t)v;
+}
+
 static void do_mulx(struct run *s, const struct ir_op *op)
 {
-	uint32_t *gpr = s->cpu->gpr, a = get(s, op->a, 4, 0);
-	uint64_t r = op->op == IR_MULX ? (uint64_t)gpr[R_EAX] * a
-				       : (uint64_t)((int64_t)(int32_t)gpr[R_EAX] * (int32_t)a);
-	bool over = op->op == IR_MULX ? r >> 32 : (int64_t)r != (int32_t)r;
+	unsigned size = op->size, high = size == 1 ? IR_AH : IR_EDX;
+	bool is_signed = op->op == IR_IMULX, over;
+	uint32_t a = get(s, IR_EAX, size, 0), b = get(s, op->a, size, 0);
+	int64_t r = is_signed ? extended(a, size) * extended(b, size) : (int64_t)((uint64_t)a * b);
+	uint32_t low = cut((uint32_t)r, size);
 
-	gpr[R_EAX] = (uint32_t)r;
-	gpr[R_EDX] = (uint32_t)(r >> 32);
-	define(s, CC_ARITH, (uint16_t)(logic_cc((uint32_t)r, 4) | (over ? CC_CF | CC_OF : 0)));
+	set(s, IR_EAX, size, low);
+	set(s, high, size, (uint32_t)((uint64_t)r >> (size * 8)));
+	over = r != (is_signed ? extended(low, size) : (int64_t)low);
+	define(s, CC_ARITH, (uint16_t)(logic_cc(low, size) | (over ? CC_CF | CC_OF : 0)));
 }
 
 static bool do_div(struct run *s, const struct ir_op *op)
 {
-	uint32_t *gpr = s->cpu->gpr, d = get(s, op->a, 4, 0);
-	uint64_t n = (uint64_t)gpr[R_EDX] << 32 | gpr[R_EAX], q, r;
-	bool bad;
+	unsigned size = op->size, high = size == 1 ? IR_AH : IR_EDX, bits = size * 8;
+	uint64_t n = (uint64_t)get(s, high, size, 0) << bits | get(s, IR_EAX, size, 0), q, r;
+	uint32_t d = get(s, op->a, size, 0);
+	bool bad = !d;
 
 	if (op->op == IR_DIV) {
-		bad = gpr[R_EDX] >= d;
 		q = bad ? 0 : n / d;
 		r = bad ? 0 : n % d;
+		bad |= q >> bits != 0;
 	} else {
-		int64_t sn = (int64_t)n, sd = (int32_t)d;
+		int64_t sn = (int64_t)(n << (64 - 2 * bits)) >> (64 - 2 * bits);
+		int64_t sd = extended(d, size);
 
-		bad = !sd || (sn == INT64_MIN && sd == -1) || sn / sd != (int32_t)(sn / sd);
+		bad |= sn == INT64_MIN && sd == -1;
 		q = bad ? 0 : (uint64_t)(sn / sd);
 		r = bad ? 0 : (uint64_t)(sn % sd);
+		bad |= (int64_t)q != extended((uint32_t)q, size);
 	}
 	if (bad)
 		return leave_before(s, op);
-	gpr[R_EAX] = (uint32_t)q;
-	gpr[R_EDX] = (uint32_t)r;
+	set(s, IR_EAX, size, (uint32_t)q);
+	set(s, high, size, (uint32_t)r);
 	return true;
 }
 
@@ -375,11 +392,20 @@ static bool do_insn(struct run *s, const struct ir_op *op)
 	return code_is_same(s) || leave_before(s, op);
 }
 
+static bool do_setseg(struct run *s, const struct ir_op *op)
+{
+	struct segment *seg = &s->cpu->seg[op->imm];
+
+	if (!(seg->attr & SEG_P) || seg->limit == UINT32_MAX)
+		return leave_before(s, op);
+	seg_load_real(s->cpu, (enum seg)op->imm, (uint16_t)get(s, op->a, 2, 0));
+	return true;
+}
+
 /* False: the block was left. */
 static bool do_op(struct run *s, const struct ir_op *op)
 {
 	struct cpu *cpu = s->cpu;
-	uint32_t *gpr = cpu->gpr;
 	uint32_t v;
 
 	switch (op->op) {
@@ -401,7 +427,10 @@ static bool do_op(struct run *s, const struct ir_op *op)
 	case IR_IMULX: do_mulx(s, op); break;
 	case IR_DIV:
 	case IR_IDIV: return do_div(s, op);
-	case IR_CDQ: gpr[R_EDX] = gpr[R_EAX] >> 31 ? UINT32_MAX : 0; break;
+	case IR_CDQ:
+		set(s, IR_EDX, op->size,
+			get(s, IR_EAX, op->size, 0) >> (op->size * 8 - 1) ? ~0u : 0);
+		break;
 	case IR_BT ... IR_BTC: do_bit(s, op); break;
 	case IR_BTADDR:
 		v = (uint32_t)((int32_t)get(s, op->b, 4, 0) >> 5) << 2;
@@ -448,8 +477,10 @@ static bool do_op(struct run *s, const struct ir_op *op)
 			return leave_before(s, op);
 		return op->cond == IR_CALL_QUIET ? do_quiet(s, op) : do_handler(s, op);
 	case IR_JCC: return !cond_holds(s, op) || go(s, op->imm);
-	case IR_JZR: return gpr[R_ECX] || go(s, op->imm);
-	case IR_JNZR: return !gpr[R_ECX] || go(s, op->imm);
+	case IR_JZR: return get(s, IR_ECX, op->size, 0) || go(s, op->imm);
+	case IR_JNZR: return !get(s, IR_ECX, op->size, 0) || go(s, op->imm);
+	case IR_LIMIT: return get(s, op->a, 4, 0) <= op->imm || leave_before(s, op);
+	case IR_SETSEG: return do_setseg(s, op);
 	case IR_JMP: return go(s, op->imm);
 	case IR_JMPR: return go(s, get(s, op->a, 4, 0));
 	case IR_CALLJ: return leave_before(s, op);

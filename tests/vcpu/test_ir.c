@@ -44,14 +44,18 @@ static unsigned below(unsigned n)
 /* ---- what the front end makes of given bytes ---- */
 
 static struct ir_block blk;
+static const struct ir_mode flat = { .decode = MODE, .stack32 = true, .cs_limit = UINT32_MAX };
+static const struct ir_mode real = { .paras = true, .cpl0 = true, .cs_limit = 0xffff };
+static struct ir_mode mode; /* of the case */
 
-static void translate(const char *bytes, size_t len)
+static void translate_in(const struct ir_mode *m, const char *bytes, size_t len)
 {
 	assert_true(front_translate(
-		&blk, (const uint8_t *)bytes, (unsigned)len, 0x1000, MODE, 0, IR_MAX_INSNS));
+		&blk, (const uint8_t *)bytes, (unsigned)len, 0x1000, m, IR_MAX_INSNS));
 	assert_null(ir_check(&blk));
 }
-#define TRANSLATE(s) translate(s, sizeof(s) - 1)
+#define TRANSLATE(s)	  translate_in(&flat, s, sizeof(s) - 1)
+#define TRANSLATE_REAL(s) translate_in(&real, s, sizeof(s) - 1)
 
 static void assert_text(unsigned i, const char *want)
 {
@@ -94,14 +98,16 @@ static void test_ends(void **state)
 	static const uint8_t nops[70] = { [0 ... 69] = 0x90 };
 
 	(void)state;
-	/* Nothing to translate: half an instruction, other modes. */
-	assert_false(front_translate(&blk, (const uint8_t *)"\xe8\x00", 2, 0, MODE, 0, 64));
-	assert_false(front_translate(&blk, nops, 70, 0, DECODE_CODE32, 0, 64));
-	assert_false(front_translate(&blk, nops, 70, 0, DECODE_FLAT, 0, 64));
-	assert_false(front_translate(&blk, nops, 70, 0, MODE, 0, 0));
+	/* Nothing to translate: half an instruction, none within the code segment. */
+	assert_false(front_translate(&blk, (const uint8_t *)"\xe8\x00", 2, 0, &flat, 64));
+	assert_false(front_translate(&blk, nops, 70, 0x10000, &real, 64));
+	assert_false(front_translate(&blk, (const uint8_t *)"\xb8\x00\x00", 3, 0xfffe, &real, 64));
+	assert_false(front_translate(&blk, nops, 70, 0, &flat, 0));
+	assert_true(front_translate(&blk, nops, 70, 0xfff0, &real, 64));
+	assert_int_equal(blk.n_insns, 16);
 
 	/* As many as may be, then on. */
-	translate((const char *)nops, sizeof(nops));
+	translate_in(&flat, (const char *)nops, sizeof(nops));
 	assert_int_equal(blk.n_insns, IR_MAX_INSNS);
 	assert_text(blk.n_ops - 1, "jmp 0x1040 (jump)");
 	/* Up to half an instruction. */
@@ -120,12 +126,49 @@ static void test_ends(void **state)
 	assert_text(1, "calli quiet, registers 0");
 	assert_text(3, "calli sets flags");
 	assert_text(6, "jmp 0x1004 (jump)");
-	/* FS, if it may be had. */
+	/* FS, which may be big. */
 	TRANSLATE("\x64\x8b\x00");
-	assert_text(1, "calli quiet, registers 0xff");
-	assert_true(front_translate(
-		&blk, (const uint8_t *)"\x64\x8b\x00", 3, 0, MODE, 1u << SEG_FS, 64));
+	assert_text(1, "host.32 read fs:[eax] checked");
+	mode = flat;
+	mode.big = 1u << SEG_FS;
+	translate_in(&mode, "\x64\x8b\x00", 3);
 	assert_text(1, "host.32 read fs:[eax]");
+}
+
+static void test_16(void **state)
+{
+	(void)state;
+	TRANSLATE_REAL("\x8b\x42\xfe"	  /* mov ax, [bp+si-2] */
+		       "\x26\xa1\x34\xff" /* mov ax, es:[0xff34] */
+		       "\x67\x8b\x03"	  /* mov ax, [ebx] */
+		       "\x52"		  /* push dx */
+		       "\x8e\xd8"	  /* mov ds, ax */
+		       "\xc3");
+	assert_text(1, "host.16 read ss:[ebp+esi-0x2] 16 checked");
+	assert_text(2, "mov.16 ax, [h]");
+	assert_text(4, "host.16 read es:[0xff34] checked");
+	assert_text(7, "host.16 read ds:[ebx] checked");
+	assert_text(10, "host.16 write ss:[esp-0x2] 16 checked");
+	assert_text(12, "lea.16 sp, [esp-0x2]");
+	assert_text(14, "setseg.16 seg 3, ax");
+	assert_text(16, "host.16 read ss:[esp] 16 checked");
+	assert_text(17, "mov.16 t0w, [h]");
+	assert_text(18, "lea.16 sp, [esp+0x2]");
+	assert_text(19, "jmpr t0 (ret)");
+	/* The stack segment is the handler's. */
+	TRANSLATE_REAL("\x8e\xd0\xe2\xfe\x66\xc3");
+	assert_text(1, "calli quiet, registers 0");
+	assert_text(3, "lea.16 cx, [ecx-0x1]");
+	assert_text(4, "jnzr.16 0x1002");
+	assert_text(7, "mov.32 t0, [h]");
+	assert_text(8, "limit.32 t0, 0xffff");
+	/* Jumps are cut to 16 bits; beyond the limit they are the handler's. */
+	TRANSLATE_REAL("\xe9\xfd\xdf");
+	assert_text(1, "jmp 0xf000 (jump)");
+	TRANSLATE_REAL("\xe9\xfd\xef");
+	assert_text(1, "jmp 0 (jump)");
+	TRANSLATE_REAL("\x66\xe9\xfa\xef\x00\x00");
+	assert_text(1, "callj");
 }
 
 static void test_edges(void **state)
@@ -137,7 +180,7 @@ static void test_edges(void **state)
 		jumps[i] = i % 4 ? 0x74 : 0xe0;
 		jumps[i + 1] = 0x20;
 	}
-	translate((const char *)jumps, sizeof(jumps));
+	translate_in(&flat, (const char *)jumps, sizeof(jumps));
 	assert_true(blk.n_insns > 10);
 }
 
@@ -265,7 +308,8 @@ static const uint8_t one_byte[] = { 0x69, 0x6b, 0x80, 0x81, 0x83, 0x84, 0x85, 0x
 	0x89, 0x8a, 0x8b, 0x8d, 0x8f, 0x98, 0x99, 0xa0, 0xa1, 0xa2, 0xa3, 0xa8, 0xa9, 0xc0, 0xc1,
 	0xc6, 0xc7, 0xc9, 0xd0, 0xd1, 0xd2, 0xd3, 0xe0, 0xe1, 0xe2, 0xe3, 0xf5, 0xf6, 0xf7, 0xf8,
 	0xf9, 0xfe, 0xff, 0xff, 0xf7, 0xf7, 0xc1, 0xd3, 0x06, 0x1e, 0x8c, 0x9c, 0xfa, 0xfb, 0xfc,
-	0xfd, 0xa4, 0xa5, 0xa6, 0xa7, 0xaa, 0xab, 0xac, 0xad, 0xae, 0xaf };
+	0xfd, 0x07, 0x1f, 0x8e, 0xc4, 0xc5, 0xd7, 0xa4, 0xa5, 0xa6, 0xa7, 0xaa, 0xab, 0xac, 0xad,
+	0xae, 0xaf };
 static const uint8_t two_byte[] = { 0xa3, 0xab, 0xb3, 0xbb, 0xba, 0xa4, 0xa5, 0xac, 0xad, 0xaf,
 	0xb0, 0xb1, 0xb6, 0xb7, 0xbe, 0xbf, 0xbc, 0xbd, 0xc0, 0xc1, 0xc8, 0xc7, 0x1f, 0x31, 0xa0,
 	0xa8 };
@@ -326,7 +370,7 @@ static unsigned put_insn(uint8_t *p)
 			for (unsigned i = n + len; i < 16; i++)
 				p[i] = (uint8_t)(below(2) ? next_random() : below(4));
 		}
-		if (decode_insn(p, 15, MODE, &in) == DECODE_OK && in.id != INSN_UD)
+		if (decode_insn(p, 15, mode.decode, &in) == DECODE_OK && in.id != INSN_UD)
 			return in.len;
 	}
 }
@@ -357,6 +401,65 @@ static void set_state(struct cpu *cpu, const uint32_t *gpr, uint32_t eflags, boo
 	cpu->run_limit = cpu->icount + 400;
 }
 
+/* ---- modes ---- */
+
+static void set_segment(enum seg seg, uint32_t base, uint32_t limit, uint16_t attr)
+{
+	struct vm *vms[] = { a.vm, b.vm };
+
+	for (unsigned i = 0; i < 2; i++) {
+		struct segment *s = &vms[i]->cpu->seg[seg];
+
+		*s = (struct segment){ .base = base, .limit = limit, .attr = attr };
+		seg_update(s);
+	}
+}
+
+/* What ends behind the data, or within; and what is not for inline checks. */
+static void set_limited(enum seg seg, uint32_t base, bool real_mode)
+{
+	static const uint16_t attrs[] = { 0xf3, 0xf3, 0xf3, 0xf1, 0xf7, 0xfb, 0 };
+	uint32_t end = VM_DATA + N_PLACES * 4096 - base;
+	uint16_t attr = attrs[below(4) ? 0 : below(7)];
+
+	if (base && below(2))
+		end = 0x10000;
+	set_segment(seg, base, end - 1 - (below(2) ? 0 : below(0x1800)), real_mode ? 0xf3 : attr);
+}
+
+static void set_mode(bool can_be_real)
+{
+	bool code32 = below(3), is_real = !code32 && can_be_real && below(2);
+	uint32_t base = code32 ? 0 : VM_DATA - (below(2) ? 0 : 0x200);
+	struct vm *vms[] = { a.vm, b.vm };
+
+	mode = (struct ir_mode){ .stack32 = true, .cs_limit = UINT32_MAX };
+	mode.cpl0 = a.vm->cpu->cpl == 0;
+	set_segment(SEG_CS, 0, UINT32_MAX, 0xc0fb);
+	if (code32 && below(3)) {
+		mode.decode = MODE;
+		mode.big = below(2) << SEG_FS | below(2) << SEG_GS;
+		for (enum seg s = SEG_ES; s <= SEG_GS; s++)
+			if (s != SEG_CS)
+				set_segment(s, s < SEG_FS ? 0 : FS_BASE, UINT32_MAX, 0xc0f3);
+	} else {
+		mode.decode = code32 ? DECODE_CODE32 : 0;
+		mode.stack32 = !is_real && below(2);
+		mode.paras = is_real;
+		mode.cs_limit = AT + (below(3) ? 0xfff : below(200));
+		for (enum seg s = SEG_ES; s <= SEG_GS; s++)
+			set_limited(s, s < SEG_FS ? base : FS_BASE, is_real);
+		set_segment(SEG_CS, 0, mode.cs_limit, 0xfb);
+	}
+	for (unsigned i = 0; i < 2; i++) {
+		struct cpu *cpu = vms[i]->cpu;
+
+		cpu->cr0 = is_real ? cpu->cr0 & ~CR0_PE : cpu->cr0 | CR0_PE;
+		cpu->code32 = code32;
+		cpu->stack32 = mode.stack32;
+	}
+}
+
 static void build_case(void)
 {
 	uint8_t code[512];
@@ -364,6 +467,7 @@ static void build_case(void)
 	uint32_t gpr[8], eflags = next_random();
 	bool user = a.vm->cpu->cpl == 3;
 
+	set_mode(!(a.vm->cpu->cr0 & CR0_PG));
 	while (count-- && n < sizeof(code) - 16)
 		n += put_insn(code + n);
 	code[n++] = 0xf4;
@@ -372,12 +476,33 @@ static void build_case(void)
 	gpr[R_ESP] = VM_DATA + below(N_PLACES * 4096);
 	for (unsigned i = 0; i < 3; i++)
 		gpr[5 + i] = VM_DATA + below(N_PLACES * 4096);
+	for (unsigned i = 0; i < 8 && !(mode.decode & DECODE_CODE32); i++)
+		gpr[i] = below(4) ? gpr[i] - VM_DATA : gpr[i] + 0x10000 * below(3);
 	if (below(2))
 		gpr[R_ECX] = below(8);
 	memcpy(a.vm->ram + AT, code, n);
 	memcpy(b.vm->ram + AT, code, n);
 	set_state(a.vm->cpu, gpr, eflags, user);
 	set_state(b.vm->cpu, gpr, eflags, user);
+}
+
+/* Loads of segment registers that blocks do themselves. */
+static bool is_setseg(const struct insn *in)
+{
+	if (!mode.paras)
+		return false;
+	switch (in->id) {
+	case INSN_1_8E: return in->reg < SEG_NONE && in->reg != SEG_CS && in->reg != SEG_SS;
+	case INSN_1_07:
+	case INSN_1_1F:
+	case INSN_2_A1:
+	case INSN_2_A9:
+	case INSN_1_C4:
+	case INSN_1_C5:
+	case INSN_2_B4:
+	case INSN_2_B5: return true;
+	default: return false;
+	}
 }
 
 /* One instruction by its handler; its faults become m->raised. */
@@ -396,12 +521,13 @@ static void step(struct machine *m)
 		return;
 	}
 	assert_true(cpu->eip < VM_RAM_LEN - 16);
-	if (decode_insn(m->vm->ram + cpu->eip, 15, MODE, &in) != DECODE_OK) {
+	if (decode_insn(m->vm->ram + cpu->eip, 15, mode.decode, &in) != DECODE_OK) {
 		m->raised = 1000;
 		return;
 	}
 	enc = insn_enc(&in);
-	if (enc & E_SYNC) { /* would change the mode that the next case counts on */
+	if (enc & E_SYNC &&
+		!is_setseg(&in)) { /* would change the mode that the next case counts on */
 		m->raised = 1001;
 		return;
 	}
@@ -474,6 +600,10 @@ static bool compare(void)
 	ok &= same("eflags", x->eflags & ~FL_ARITH, y->eflags & ~FL_ARITH);
 	ok &= same("flags", flags_get_arith(x), flags_get_arith(y));
 	ok &= same("icount", (uint32_t)x->icount, (uint32_t)y->icount);
+	for (unsigned i = 0; i < 6; i++) {
+		ok &= same("selector", x->seg[i].sel, y->seg[i].sel);
+		ok &= same("base", x->seg[i].base, y->seg[i].base);
+	}
 	ok &= same("fpu", (uint32_t)fpu_digest(x), (uint32_t)fpu_digest(y));
 	return compare_memory() && ok;
 }
@@ -481,13 +611,12 @@ static bool compare(void)
 static const char *run_case(void)
 {
 	struct cpu *x = a.vm->cpu, *y = b.vm->cpu;
-	unsigned segs = below(2) << SEG_FS | below(2) << SEG_GS | (x->cpl == 0 ? IR_CPL0 : 0);
 	unsigned max = 1 + below(IR_MAX_INSNS);
 	const uint8_t *code = b.vm->ram + AT;
 	enum ir_outcome o;
 	const char *bad;
 
-	if (!front_translate(&blk, code, 4096 - AT % 4096, AT, MODE, segs, max))
+	if (!front_translate(&blk, code, 4096 - AT % 4096, AT, &mode, max))
 		return NULL;
 	if ((bad = ir_check(&blk)))
 		return bad;
@@ -540,10 +669,6 @@ static struct vm *build_vm(bool paging, bool user)
 	}
 	if (user)
 		vm_user(vm);
-	for (enum seg s = SEG_FS; s <= SEG_GS; s++) {
-		vm->cpu->seg[s].base = FS_BASE;
-		seg_update(&vm->cpu->seg[s]);
-	}
 	mmu_mark_dirty_all(vm->cpu);
 	mmu_take_dirty(vm->cpu, note_page, NULL);
 	memset(dirty, 0, sizeof(dirty));
@@ -596,6 +721,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_text),
 		cmocka_unit_test(test_ends),
+		cmocka_unit_test(test_16),
 		cmocka_unit_test(test_edges),
 		cmocka_unit_test(test_liveness),
 		cmocka_unit_test(test_check),

@@ -105,7 +105,7 @@ static void test_checks(void **state)
 		}
 		/* the fast path never allows what is not */
 		if (write ? s->wr_ok : s->rd_ok)
-			if ((uint64_t)off + size - 1 <= (write ? s->wr_top : s->rd_top))
+			if ((uint64_t)off + size <= (write ? s->wr_end : s->rd_end))
 				assert_true(ok);
 		if (s->flat)
 			assert_true(s->base == 0 && s->limit == UINT32_MAX);

@@ -135,19 +135,30 @@ static void test_pages(void **state)
 	(void)state;
 }
 
+static void put_code_segment(struct vm *vm, uint32_t base, uint32_t lin)
+{
+	struct cpu *cpu = vm->cpu;
+
+	cpu->seg[SEG_CS].base = base;
+	seg_update(&cpu->seg[SEG_CS]);
+	cpu->eip = lin - base;
+	cpu->halted = false;
+}
+
 /*
  * Links to another page hold as long as its translation: two physical pages take turns at one
  * linear address, and whoever calls it is linked to it. CR3 is loaded in between, by the guest.
+ * The caller is at lin, in a code segment that begins at base.
  */
-static void test_mappings(void **state)
+static void run_mappings(uint32_t base, uint32_t lin)
 {
 	/* again: call 500000; mov ebx, [pte_other]; xchg ebx, [pte]; mov [pte_other], ebx;
 	 * mov ebx, cr3; mov cr3, ebx; dec ecx; jnz again; hlt */
 	uint8_t code[] =
-		"\xe8\xfb\xff\x4e\x00\x8b\x1d\x00\x00\x00\x00\x87\x1d\x00\x00\x00\x00\x89\x1d"
+		"\xe8\x00\x00\x00\x00\x8b\x1d\x00\x00\x00\x00\x87\x1d\x00\x00\x00\x00\x89\x1d"
 		"\x00\x00\x00\x00\x0f\x20\xdb\x0f\x22\xdb\x49\x75\xe0\xf4";
 	struct vm *vm = vm_new(VM_PROT32);
-	uint32_t pte, other;
+	uint32_t pte, other, rel = 0x500000 - (lin + 5);
 
 	vm_set_engine(vm, "tcg,thresh=0,tb-size=8");
 	vm_paging(vm, false);
@@ -155,15 +166,47 @@ static void test_mappings(void **state)
 	memcpy(vm->ram + 0x501000, "\x05\x00\x01\x00\x00\xc3", 6); /* add eax, 256; ret */
 	pte = (uint32_t)((uint8_t *)vm_pte(vm, 0x500000) - vm->ram);
 	other = (uint32_t)((uint8_t *)vm_pte(vm, 0x501000) - vm->ram);
+	memcpy(code + 1, &rel, 4);
 	memcpy(code + 7, &other, 4);
 	memcpy(code + 13, &pte, 4);
 	memcpy(code + 19, &other, 4);
-	vm_code(vm, code, sizeof(code) - 1);
+	memcpy(vm->ram + lin, code, sizeof(code) - 1);
+	put_code_segment(vm, base, lin);
 	vm->cpu->gpr[R_EAX] = 0;
 	vm->cpu->gpr[R_ECX] = 1000;
 	assert_int_equal(vm_run(vm, 100000), VM_HLT);
 	assert_int_equal(vm->cpu->gpr[R_EAX], 500 + 500 * 256);
 	assert_true(tcg_stats(vm->cpu)->insns > 5000);
+	vm_free(vm);
+}
+
+static void test_mappings(void **state)
+{
+	run_mappings(0, VM_CODE);
+	/* By EIP, both are in one page. */
+	run_mappings(0x4ff800, 0x4fff80);
+	(void)state;
+}
+
+/* The same code in more code segments than there are numbers for, each with offsets of its own. */
+static void test_code_segments(void **state)
+{
+	struct vm *vm = vm_new(VM_PROT32);
+	const uint32_t n = KEY_CS_MAX + 100;
+
+	vm_set_engine(vm, "tcg,thresh=0,tb-size=8");
+	vm_asm(vm, "\xe8\x00\x00\x00\x00" /* call on; on: pop edx; inc eax; loop on + 1; hlt */
+		   "\x5a\x40\xe2\xfd\xf4");
+	for (uint32_t i = 1; i <= 2 * n; i++) {
+		vm->cpu->gpr[R_EAX] = 0;
+		vm->cpu->gpr[R_ECX] = 20;
+		put_code_segment(vm, VM_CODE - i % n * 0x101, VM_CODE);
+		assert_int_equal(vm_run(vm, 1000), VM_HLT);
+		assert_int_equal(vm->cpu->gpr[R_EAX], 20);
+		assert_int_equal(vm->cpu->gpr[R_EDX], i % n * 0x101 + 5);
+	}
+	assert_true(vm->cpu->tcache->stats.flushes >= 1);
+	assert_true(tcg_stats(vm->cpu)->insns > 2 * n * 20);
 	vm_free(vm);
 	(void)state;
 }
@@ -205,6 +248,7 @@ int main(void)
 		cmocka_unit_test(test_killed),
 		cmocka_unit_test(test_pages),
 		cmocka_unit_test(test_mappings),
+		cmocka_unit_test(test_code_segments),
 		cmocka_unit_test(test_w_xor_x),
 	};
 

@@ -4,6 +4,8 @@
  * registers, flags, instruction counts and RAM must be the same at the end.
  *
  *	test_tcg [SEED [CASES [ENGINE]]]
+ *
+ * A case is two programs: one in flat segments, mostly, and one in others (GEN_SEGS).
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,9 +26,10 @@ static const unsigned slices[] = { 100000, 1000, 50, 3, 100000 };
 
 /* A seed that once told the engines apart stays here. */
 static const uint64_t past[] = { 0, 1159, 7289, 140537, 6001189, 6048369, 6059309, 8045506,
-	20016821 };
+	20016821, GEN_SEGS | 346 };
 
 static uint64_t total, translated, by_window, interrupts;
+static uint64_t total_segs, translated_16, translated_seg; /* of GEN_SEGS */
 
 /* The first n instructions of a case; what: NULL, only tell. */
 static int run_some(uint64_t seed, const char *engine, unsigned n, const char *what)
@@ -43,6 +46,11 @@ static int run_some(uint64_t seed, const char *engine, unsigned n, const char *w
 	gen_run(b, n, slices[seed / N_ENGINES % 5]);
 	total += a->cpu->icount;
 	translated += tcg_stats(b->cpu)->insns;
+	if (seed & GEN_SEGS) {
+		total_segs += a->cpu->icount;
+		translated_16 += tcg_stats(b->cpu)->insns_16;
+		translated_seg += tcg_stats(b->cpu)->insns_seg;
+	}
 	by_window += window_stats(b->cpu)->insns;
 	interrupts += b->cpu->n_intr;
 	r = gen_compare(what, a, b);
@@ -110,12 +118,19 @@ int main(int argc, char **argv)
 
 	for (size_t i = 0; i < sizeof(past) / sizeof(past[0]); i++)
 		failed += run_case(past[i], engine);
-	for (uint64_t c = first; c < first + n; c++)
+	for (uint64_t c = first; c < first + n; c++) {
 		failed += run_case(c, engine);
+		failed += run_case(c | GEN_SEGS, engine);
+	}
 	printf("%llu cases, %llu instructions, %llu of them translated, %llu with a window, %llu "
 	       "interrupts, %d differ\n",
 		(unsigned long long)n, (unsigned long long)total, (unsigned long long)translated,
 		(unsigned long long)by_window, (unsigned long long)interrupts, failed);
+	printf("in segments that are not flat: %llu instructions, translated: %llu of 16-bit code, "
+	       "%llu of 32-bit code\n",
+		(unsigned long long)total_segs, (unsigned long long)translated_16,
+		(unsigned long long)translated_seg);
 	/* Most of them got somewhere, and by translated code. */
-	return failed || total < n * 200 || translated < total / 4 || interrupts < n / 4;
+	return failed || total < n * 200 || translated < total / 4 || interrupts < n / 4 ||
+	       translated_16 < total_segs / 8 || translated_seg < total_segs / 16;
 }
