@@ -241,6 +241,29 @@ void emit_alu(struct back *k)
 	args_end(k, &s);
 }
 
+/*
+ * A comparison with memory, then a jump: most often nobody asks where it leads for these flags. So
+ * the operand goes to its cell where the block is left, or behind the jump, and memory is read once
+ * more for it: nothing has changed since.
+ */
+static bool is_kept_late(const struct back *k, const struct args *s)
+{
+	const struct ir_op *op = k->op, *end = k->ir->op + k->ir->n_ops;
+
+	return op + 2 < end && op[1].op == IR_INSN && op[2].op == IR_JCC && !op[2].join &&
+	       s->swapped == IR_NONE && !is_joined(k, op[1].insn);
+}
+
+void emit_keep(struct back *k, const struct keep *keep)
+{
+	struct xrm h = k->h;
+
+	k->h = keep->h;
+	load_tmp(k, keep->size, IR_MEM);
+	k->h = h;
+	x_mov_rm_r(&k->a, 4, slot_mem(keep->slot), H_TMP);
+}
+
 void emit_cmp(struct back *k)
 {
 	const struct ir_op *op = k->op;
@@ -257,10 +280,14 @@ void emit_cmp(struct back *k)
 			continue;
 		slot = slot_alloc(k, slots);
 		slots |= 1u << slot;
+		loc[i] = RCP_SLOT(slot);
+		if (r[i] == IR_MEM && is_kept_late(k, &s)) {
+			k->keep = (struct keep){ true, (uint8_t)s.size, (uint8_t)slot, k->h };
+			continue;
+		}
 		keep_operand(k, &s, r[i], slot);
 		if (r[i] == IR_MEM)
 			m = x_r(H_TMP); /* it has been loaded */
-		loc[i] = RCP_SLOT(slot);
 	}
 	if (s.b == IR_IMM && test)
 		x_test_rm_i(a, s.size, s.a == IR_MEM ? m : operand(k, s.a), op->imm);

@@ -85,6 +85,13 @@ struct cold {
 /* Of each of an edge's two stubs. */
 #define BACK_STUB_LEN 13
 
+/* A memory operand that the flags' recipe finds in a cell, once it is stored there. */
+struct keep {
+	bool on;
+	uint8_t size, slot;
+	struct xrm h;
+};
+
 struct back {
 	struct xasm a;
 	struct cpu *cpu;
@@ -105,6 +112,8 @@ struct back {
 	uint32_t cc_id;	  /* a stored RCP_CC */
 	bool entry_used;  /* RCP_ENTRY was asked for */
 	bool entry_carry; /* its CF was, in the cell */
+	/* Of the comparison before the jump in work; of each edge. */
+	struct keep keep, edge_keep[TB_MAX_EDGES];
 
 	struct fpu_note note;
 	struct cold *gate;	  /* of the x87 or SSE instruction in work */
@@ -194,6 +203,8 @@ void rcp_set_comparison(struct back *k, enum recipe_op op, unsigned host_valid);
 void call_flags(struct back *k, uint32_t id);
 
 /* ---- back_alu.c ---- */
+/* The operand goes to its cell. No flags; H_TMP is lost. */
+void emit_keep(struct back *k, const struct keep *keep);
 /* IR_ADD..IR_XOR, IR_CMP as the assembler's. */
 enum x_alu alu_code(unsigned op);
 void emit_alu(struct back *k);	 /* ADD..XOR, ADC, SBB */
@@ -247,6 +258,8 @@ void cold_rep(struct back *k, const struct cold *c);
 void cold_rep_fault(struct back *k, const struct cold *c);
 
 /* ---- back_x86.c ---- */
+/* Does a jump of the block lead to the instruction of that index? */
+bool is_joined(const struct back *k, unsigned insn);
 /* Says why (id: a record with TCG_EXIT_*), and leaves. */
 void leave(struct back *k, uint32_t id);
 struct cold *cold_add(struct back *k, unsigned kind, uint8_t *jump);

@@ -397,6 +397,7 @@ static bool link_flags(struct xasm *a, const struct link *l)
 	if (!desc)
 		return true;
 	memcpy(&r, l->mem->meta + (desc & ~7u), sizeof(r));
+	x_bytes(a, l->mem->rw + l->e->keep, l->e->keep_len);
 	if (l->cc && rcp_to_cc(a, &r)) {
 		x_mov_rm_i(a, 4, CPU_MEM(fl_desc), 0);
 		return true;
@@ -481,5 +482,5 @@ void back_unlink(struct cpu *cpu, const struct tcache_mem *mem, struct tb_edge *
 	e->gen_at = 0;
 	x_mov_rm_i(&a, 4, CPU_MEM(tcg_exit), (uint32_t)((uint8_t *)e - mem->meta) | TCG_EXIT_EDGE);
 	at = x_jmp(&a);
-	x_to(&a, at, mem->rw + back_tramp(cpu)->exit);
+	x_to(&a, at, mem->rw + (e->keep_len ? e->keep : back_tramp(cpu)->exit));
 }

@@ -216,26 +216,61 @@ static void emit_page2(struct back *k)
 /* ---- ways to other blocks ---- */
 
 #define EDGE_LEN 72
+#define KEEP_LEN 20 /* of emit_keep(), at most */
 
 /* Room for the link, and beside it what leaves if there is none. Called at the end of the block,
  * so that a->p is where the edge's code goes. */
+static const struct keep *keep_of(const struct back *k, const struct tb_edge *e)
+{
+	return &k->edge_keep[e - k->tb->edge];
+}
+
 static void place_edge(struct back *k, struct tb_edge *e)
 {
 	struct xasm *a = &k->a;
 
 	e->code = (uint32_t)(a->p - k->mem->rw);
-	e->code_len = EDGE_LEN;
+	e->code_len = EDGE_LEN + (keep_of(k, e)->on ? KEEP_LEN : 0);
 	leave(k, meta_off(k, e) | TCG_EXIT_EDGE);
-	while (!a->overflow && (uint32_t)(a->p - k->mem->rw) < e->code + EDGE_LEN)
+	while (!a->overflow && (uint32_t)(a->p - k->mem->rw) < e->code + e->code_len)
 		x_u8(a, 0xcc);
+}
+
+/* All ways from the edge to C lead by here. */
+static void place_keep(struct back *k, struct tb_edge *e)
+{
+	struct xasm *a = &k->a;
+	uint8_t *at;
+
+	e->keep = (uint32_t)(a->p - k->mem->rw);
+	emit_keep(k, keep_of(k, e));
+	e->keep_len = (uint32_t)(a->p - k->mem->rw) - e->keep;
+	must(e->keep_len <= KEEP_LEN);
+	at = x_jmp(a);
+	x_to(a, at, k->mem->rw + back_tramp(k->cpu)->exit);
+	if (!a->overflow)
+		back_unlink(k->cpu, k->mem, e);
+}
+
+/* Says that it leaves by the edge, and why. */
+static void leave_by_edge(struct back *k, const struct tb_edge *e, unsigned kind)
+{
+	struct xasm *a = &k->a;
+	uint8_t *at;
+
+	x_mov_rm_i(a, 4, CPU_MEM(tcg_exit), meta_off(k, e) | kind);
+	at = x_jmp(a);
+	x_to(a, at, k->mem->rw + (e->keep_len ? e->keep : back_tramp(k->cpu)->exit));
 }
 
 static void place_edge_stubs(struct back *k, struct tb_edge *e)
 {
+	if (keep_of(k, e)->on)
+		place_keep(k, e);
 	e->stub = (uint32_t)(k->a.p - k->mem->rw);
-	leave(k, meta_off(k, e) | TCG_EXIT_BUDGET);
+	leave_by_edge(k, e, TCG_EXIT_BUDGET);
 	must(k->a.overflow || k->a.p == k->mem->rw + e->stub + BACK_STUB_LEN);
-	leave(k, meta_off(k, e) | TCG_EXIT_STALE);
+	leave_by_edge(k, e, TCG_EXIT_STALE);
 }
 
 static struct tb_edge *edge_new(struct back *k, uint32_t target)
@@ -253,6 +288,7 @@ static struct tb_edge *edge_new(struct back *k, uint32_t target)
 		.recipe = rcp_store(k),
 		.refund = (uint16_t)(tb->n_insns - (k->op->insn + 1u)),
 		.other_page = ((tb->lin + (target - tb->eip)) ^ tb->lin) >> 12 != 0 };
+	k->edge_keep[e - tb->edge] = k->keep;
 	if (k->rcp.op == RCP_ENTRY) {
 		k->entry_used = true;
 		tb->entry_regs = 0xff;
@@ -310,7 +346,7 @@ static void simple_to_t0(struct back *k, const struct ir_op *op)
 		x_alu_rm_r(a, 4, alu_code(op->op), t0, back_reg(op->b));
 }
 
-static bool is_joined(const struct back *k, unsigned insn)
+bool is_joined(const struct back *k, unsigned insn)
 {
 	for (unsigned i = 0; i < k->n_joins; i++)
 		if (k->join[i].insn == insn)
@@ -407,6 +443,9 @@ static void emit_jcc(struct back *k)
 	} else { /* its displacement is filled in when the edge has its place */
 		e->code = (uint32_t)(at - k->mem->rw);
 	}
+	if (k->keep.on && (op->after_use | op->after_exit))
+		emit_keep(k, &k->keep);
+	k->keep.on = false;
 }
 
 /* What follows knows nothing of this block: its flags must be found by cpu->fl_desc. */

@@ -110,6 +110,9 @@ struct tb_edge {
 	uint32_t copy;		 /* tcache.c's: offset of the recipe that back_link() made, or 0 */
 	uint32_t gen_at;	 /* offset of the generation there that it compares, or 0 */
 	uint32_t stub;		 /* out of line: TCG_EXIT_BUDGET, then TCG_EXIT_STALE */
+	/* Code that puts a memory operand into the recipe's cell: keep_len bytes at offset keep,
+	 * then a jump to the exit. 0: the recipe needs none. */
+	uint32_t keep, keep_len;
 	uint16_t refund; /* instructions of from that were not executed when it leaves here */
 	bool global;	 /* which generation: tcg_link_gen[] */
 	bool other_page; /* target lies in another page than from */
