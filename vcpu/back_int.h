@@ -265,8 +265,6 @@ void leave(struct back *k, uint32_t id);
 struct cold *cold_add(struct back *k, unsigned kind, uint8_t *jump);
 /* The exit to the interpreter at the present instruction. */
 uint32_t exit_id(struct back *k);
-/* Says why, and leaves. */
-void leave(struct back *k, uint32_t id);
 /* As x_rm's operand: a register, or IR_MEM. */
 struct xrm operand(const struct back *k, unsigned r);
 

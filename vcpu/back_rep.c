@@ -22,15 +22,16 @@ static bool is_movs(const struct insn *in)
 	return in->id == INSN_1_A4 || in->id == INSN_1_A5;
 }
 
-/* Segments are flat but FS and GS. */
+/* In flat segments only. */
 static bool rep_is_direct(const struct back *k, const struct insn *in)
 {
 	bool stos = in->id == INSN_1_AA || in->id == INSN_1_AB;
 
-	if (!(k->tb->key & KEY_FLAT) || in->rep == REP_NONE || in->addrsize != 4 ||
-		(!is_movs(in) && !stos))
+	if (in->rep == REP_NONE || in->addrsize != 4 || (!is_movs(in) && !stos))
 		return false;
-	return !is_movs(in) || (in->seg != SEG_FS && in->seg != SEG_GS);
+	if (!(k->tb->key & KEY_FLAT))
+		return false;
+	return !is_movs(in) || in->seg == SEG_DS || in->seg == SEG_ES || in->seg == SEG_SS;
 }
 
 static void rep_insn(struct xasm *a, const struct insn *in)

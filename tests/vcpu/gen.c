@@ -216,19 +216,6 @@ static void put_modrm_mem(struct gen *g, unsigned reg)
 		put(g, gen_random(g) % 0x2000, 4);
 }
 
-/* Of segment and address size. */
-static void put_prefixes(struct gen *g)
-{
-	static const uint8_t segs[] = { 0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65 };
-
-	if (chance(g, 8))
-		put(g, segs[gen_random(g) % sizeof(segs)], 1);
-	if (chance(g, 8)) {
-		put(g, 0x67, 1);
-		g->addr16 = !g->addr16;
-	}
-}
-
 static void put_form(struct gen *g, const struct form *f)
 {
 	unsigned opcode = f->opcode + gen_random(g) % f->count, reg, size = g->code16 ? 2 : 4;
@@ -252,7 +239,7 @@ static void put_form(struct gen *g, const struct form *f)
 		size = 6 - size;
 	}
 	if (g->segs)
-		put_prefixes(g);
+		gen_put_prefixes(g);
 	else if ((f->flags & G_M) && chance(g, 40))
 		put(g, chance(g, 2) ? 0x64 : 0x26, 1);
 	if ((f->flags & G_STR) && chance(g, 2))
@@ -300,80 +287,6 @@ void gen_put_target(struct gen *g)
 		g->jump[g->n_jumps++].size = 5; /* absolute */
 	}
 	put(g, g->base, 4);
-}
-
-static bool new_jump(struct gen *g, unsigned size, bool is_abs, bool is_far)
-{
-	if (g->n_jumps == sizeof(g->jump) / sizeof(g->jump[0]))
-		return false;
-	g->jump[g->n_jumps].at = g->at;
-	g->jump[g->n_jumps].size = size;
-	g->jump[g->n_jumps].is_abs = is_abs;
-	g->jump[g->n_jumps++].is_far = is_far;
-	return true;
-}
-
-void gen_put_near(struct gen *g, unsigned size)
-{
-	if (!new_jump(g, size, true, false))
-		g->at -= g->at > 0; /* no matter what it says now */
-	put(g, 0, size);
-}
-
-void gen_put_far(struct gen *g, unsigned size)
-{
-	new_jump(g, size, true, true);
-	put(g, 0, size);
-	put(g, 0, 2);
-}
-
-/* Jumps of either operand size, in segments. */
-static void put_jump_segs(struct gen *g)
-{
-	unsigned size = g->code16 ? 2 : 4, kind = gen_random(g) % 14;
-
-	if (chance(g, 8)) {
-		put(g, 0x66, 1);
-		size = 6 - size;
-	}
-	if (kind < 3) {
-		put(g, 0x70 + gen_random(g) % 16, 1);
-	} else if (kind < 6) {
-		if (chance(g, 4))
-			put(g, 0x67, 1);
-		put(g, 0xe0 + gen_random(g) % 4, 1);
-	} else if (kind == 6) {
-		put(g, 0xeb, 1);
-	} else if (kind < 10) {
-		if (kind == 7)
-			put(g, 0x0f, 1);
-		put(g, kind == 7 ? 0x80 + gen_random(g) % 16 : 0xe8 + kind % 2, 1);
-		new_jump(g, size, false, false);
-		put(g, 0, size);
-		return;
-	} else if (kind < 12) { /* MOV EBP, target; JMP or CALL EBP */
-		bool prefix = size != (g->code16 ? 2 : 4);
-
-		put(g, 0xbd, 1);
-		gen_put_near(g, size);
-		if (prefix)
-			put(g, 0x66, 1);
-		put(g, chance(g, 2) ? 0xe5ff : 0xd5ff, 2);
-		return;
-	} else { /* PUSH target; RET */
-		bool prefix = size != (g->code16 ? 2 : 4);
-
-		put(g, 0x68, 1);
-		gen_put_near(g, size);
-		if (prefix)
-			put(g, 0x66, 1);
-		put(g, chance(g, 4) ? 0x0004c2 : 0xc3, 1);
-		if (g->code[g->at - 1] == 0xc2)
-			put(g, 4, 2);
-		return;
-	}
-	new_jump(g, 1, false, false);
-	put(g, 0, 1);
 }
 
 static void put_jump(struct gen *g)
@@ -515,7 +428,7 @@ static void put_insn(struct gen *g)
 	}
 	if (chance(g, 7)) {
 		if (g->segs)
-			put_jump_segs(g);
+			gen_put_jump_segs(g);
 		else
 			put_jump(g);
 		return;
@@ -546,25 +459,6 @@ static void put_insn(struct gen *g)
 	}
 }
 
-/* Offsets, under the first selector mostly, and the selector; displacements of 2 or 4 bytes. */
-static bool patch_segs(struct gen *g, unsigned i, uint32_t to)
-{
-	unsigned cs = chance(g, 2);
-	uint32_t at = g->jump[i].at, off = g->base + to - g->cs_base[g->jump[i].is_far ? cs : 0];
-	unsigned size = g->jump[i].size;
-
-	if (!g->segs || size == 1)
-		return false;
-	if (!g->jump[i].is_abs)
-		off = to - (at + size);
-	else if (chance(g, 2))
-		off = gen_target(g, g->jump[i].is_far ? cs : 0);
-	memcpy(g->code + at, &off, size);
-	if (g->jump[i].is_far)
-		memcpy(g->code + at + size, &g->cs_sel[cs], 2);
-	return true;
-}
-
 /* Jumps lead to instructions nearby, mostly forwards. */
 static void patch_jumps(struct gen *g)
 {
@@ -580,7 +474,7 @@ static void patch_jumps(struct gen *g)
 			to = g->start[gen_random(g) % g->n];
 		}
 		rel = to - next;
-		if (patch_segs(g, i, to))
+		if (gen_patch_segs(g, i, to))
 			continue;
 		if (g->jump[i].size == 5)
 			rel = g->base + to;

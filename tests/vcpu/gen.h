@@ -55,8 +55,12 @@ void gen_put_mem(struct gen *g, unsigned reg);
 /* The same as an offset of size bytes; with a selector behind it. */
 void gen_put_near(struct gen *g, unsigned size);
 void gen_put_far(struct gen *g, unsigned size);
-/* gen_seg.c: which mode; an instruction about segments; the machine. */
+/* gen_seg.c: which mode; prefixes of segment and address size; jumps, and what jump i says when it
+ * leads to `to` (false: it is a short one); an instruction about segments; the machine. */
 void gen_choose_segs(struct gen *g, struct vm *vm);
+void gen_put_prefixes(struct gen *g);
+void gen_put_jump_segs(struct gen *g);
+bool gen_patch_segs(struct gen *g, unsigned i, uint32_t to);
 void gen_put_seg(struct gen *g);
 uint32_t gen_target(struct gen *g, unsigned cs);
 void gen_build_segs(struct gen *g, struct vm *vm);

@@ -85,6 +85,110 @@ static uint16_t data_sel(struct gen *g)
 			  (g->user ? 3 : 0));
 }
 
+/* ---- prefixes, jumps ---- */
+
+static void new_jump(struct gen *g, unsigned size, bool is_abs, bool is_far)
+{
+	if (g->n_jumps == sizeof(g->jump) / sizeof(g->jump[0]))
+		return;
+	g->jump[g->n_jumps].at = g->at;
+	g->jump[g->n_jumps].size = size;
+	g->jump[g->n_jumps].is_abs = is_abs;
+	g->jump[g->n_jumps++].is_far = is_far;
+}
+
+void gen_put_near(struct gen *g, unsigned size)
+{
+	new_jump(g, size, true, false);
+	gen_put(g, 0, size);
+}
+
+void gen_put_far(struct gen *g, unsigned size)
+{
+	new_jump(g, size, true, true);
+	gen_put(g, 0, size);
+	gen_put(g, 0, 2);
+}
+
+/* MOV EBP, target; JMP or CALL EBP. Or PUSH target; RET. */
+static void put_indirect(struct gen *g, unsigned size, bool by_register)
+{
+	gen_put(g, by_register ? 0xbd : 0x68, 1);
+	gen_put_near(g, size);
+	if (size != (g->code16 ? 2 : 4))
+		gen_put(g, 0x66, 1);
+	if (by_register)
+		gen_put(g, !below(g, 2) ? 0xe5ff : 0xd5ff, 2);
+	else if (!below(g, 4))
+		gen_put(g, 0x0004c2, 3);
+	else
+		gen_put(g, 0xc3, 1);
+}
+
+/* Jumps of either operand size, in segments. */
+void gen_put_jump_segs(struct gen *g)
+{
+	unsigned size = g->code16 ? 2 : 4, kind = below(g, 14);
+
+	if (!below(g, 8)) {
+		gen_put(g, 0x66, 1);
+		size = 6 - size;
+	}
+	if (kind < 3) {
+		gen_put(g, 0x70 + below(g, 16), 1);
+	} else if (kind < 6) {
+		if (!below(g, 4))
+			gen_put(g, 0x67, 1);
+		gen_put(g, 0xe0 + below(g, 4), 1);
+	} else if (kind == 6) {
+		gen_put(g, 0xeb, 1);
+	} else if (kind < 10) {
+		if (kind == 7)
+			gen_put(g, 0x0f, 1);
+		gen_put(g, kind == 7 ? 0x80 + below(g, 16) : 0xe8 + kind % 2, 1);
+		new_jump(g, size, false, false);
+		gen_put(g, 0, size);
+		return;
+	} else {
+		put_indirect(g, size, kind < 12);
+		return;
+	}
+	new_jump(g, 1, false, false);
+	gen_put(g, 0, 1);
+}
+
+/* Of segment and address size. */
+void gen_put_prefixes(struct gen *g)
+{
+	static const uint8_t segs[] = { 0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65 };
+
+	if (!below(g, 8))
+		gen_put(g, segs[gen_random(g) % sizeof(segs)], 1);
+	if (!below(g, 8)) {
+		gen_put(g, 0x67, 1);
+		g->addr16 = !g->addr16;
+	}
+}
+
+/* Offsets, under the first selector mostly, and the selector; displacements of 2 or 4 bytes. */
+bool gen_patch_segs(struct gen *g, unsigned i, uint32_t to)
+{
+	unsigned cs = !below(g, 2);
+	uint32_t at = g->jump[i].at, off = g->base + to - g->cs_base[g->jump[i].is_far ? cs : 0];
+	unsigned size = g->jump[i].size;
+
+	if (!g->segs || size == 1)
+		return false;
+	if (!g->jump[i].is_abs)
+		off = to - (at + size);
+	else if (!below(g, 2))
+		off = gen_target(g, g->jump[i].is_far ? cs : 0);
+	memcpy(g->code + at, &off, size);
+	if (g->jump[i].is_far)
+		memcpy(g->code + at + size, &g->cs_sel[cs], 2);
+	return true;
+}
+
 /* ---- instructions ---- */
 
 static void put_sel(struct gen *g)

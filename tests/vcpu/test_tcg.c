@@ -132,5 +132,5 @@ int main(int argc, char **argv)
 		(unsigned long long)translated_seg);
 	/* Most of them got somewhere, and by translated code. */
 	return failed || total < n * 200 || translated < total / 4 || interrupts < n / 4 ||
-	       translated_16 < total_segs / 8 || translated_seg < total_segs / 16;
+	       translated_16 < total_segs / 10 || translated_seg < total_segs / 16;
 }
