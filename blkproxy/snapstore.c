@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "diskkey.h"
 #include "snapshot.pb-c.h"
 
 #define CONFIG_PART "config"
@@ -61,11 +62,11 @@ static uint8_t *config_pack(const Dejavm__SnapshotRequest *rq, size_t *ret_len)
 	return buf;
 }
 
-static const char *config_value(const Dejavm__SnapshotRequest *rq, const char *key)
+static const Dejavm__Property *config_find(const Dejavm__SnapshotRequest *rq, const char *key)
 {
 	for (size_t i = 0; i < rq->n_config; i++)
 		if (!strcmp(rq->config[i]->key, key))
-			return rq->config[i]->value;
+			return rq->config[i];
 	return NULL;
 }
 
@@ -77,6 +78,21 @@ static bool config_has(const Dejavm__SnapshotConfig *c, const char *key)
 	return false;
 }
 
+/* What of a key differs, as snprintf() does. */
+static size_t config_say(
+	char *buf, size_t cap, const Dejavm__SnapshotConfigItem *it, const Dejavm__Property *mine)
+{
+	char *disk = mine && mine->n_files ? disk_key_difference("snapshot", it->value, mine->value,
+						     mine->files, mine->n_files)
+					   : NULL;
+	int n = disk ? snprintf(buf, cap, "; %.60s: %s", it->key, disk)
+		     : snprintf(buf, cap, "; %.60s: snapshot %.80s, this machine %.80s", it->key,
+			       it->value, mine ? mine->value : "has none");
+
+	free(disk);
+	return (size_t)n;
+}
+
 /* Is it a snapshot of this machine? All differences are named. */
 static int config_compare(
 	const struct vmstate *v, const Dejavm__SnapshotRequest *rq, struct error *err)
@@ -84,18 +100,16 @@ static int config_compare(
 	size_t len = 0;
 	const uint8_t *p = vmstate_part(v, CONFIG_PART, &len);
 	Dejavm__SnapshotConfig *c = p ? dejavm__snapshot_config__unpack(NULL, len, p) : NULL;
-	char text[400] = "";
+	char text[800] = "";
 	size_t n = 0;
 
 	if (!c)
 		return error_set(err, EINVAL, "the VM state does not say of which machine it is");
 	for (size_t i = 0; i < c->n_items && n < sizeof(text); i++) {
-		const char *mine = config_value(rq, c->items[i]->key);
+		const Dejavm__Property *mine = config_find(rq, c->items[i]->key);
 
-		if (!mine || strcmp(mine, c->items[i]->value))
-			n += (size_t)snprintf(text + n, sizeof(text) - n,
-				"; %.60s: snapshot %.80s, this machine %.80s", c->items[i]->key,
-				c->items[i]->value, mine ? mine : "has none");
+		if (!mine || strcmp(mine->value, c->items[i]->value))
+			n += config_say(text + n, sizeof(text) - n, c->items[i], mine);
 	}
 	for (size_t i = 0; i < rq->n_config && n < sizeof(text); i++)
 		if (!config_has(c, rq->config[i]->key))

@@ -17,6 +17,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "diskkey.h"
 #include "hash.h"
 #include "hub.h"
 #include "log.h"
@@ -318,13 +319,21 @@ static void describe_file(FILE *f, int fd)
 	static uint8_t head[HEADER_LEN];
 	off_t len = lseek(fd, 0, SEEK_END);
 	ssize_t n = pread(fd, head, sizeof(head), 0);
+	struct disk_key_file file = { .len = (uint64_t)len,
+		.head = hash64(0, head, n > 0 ? (size_t)n : 0) };
 	struct stat st = { 0 };
 
-	fstat(fd, &st);
-	fprintf(f, " %lld-%lld.%09ld-%016llx", (long long)len,
-		S_ISREG(st.st_mode) ? (long long)st.st_mtim.tv_sec : 0,
-		S_ISREG(st.st_mode) ? st.st_mtim.tv_nsec : 0,
-		(unsigned long long)hash64(0, head, n > 0 ? (size_t)n : 0));
+	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) {
+		file.mtime_s = st.st_mtim.tv_sec;
+		file.mtime_ns = (uint32_t)st.st_mtim.tv_nsec;
+	}
+	disk_key_put_file(f, &file);
+}
+
+/* Is it one of the files that the log keeps something of? */
+static bool is_described(const struct disk_file *f, unsigned drive)
+{
+	return f->drive == drive && !f->overlay;
 }
 
 char *disks_describe(const struct hub *hub, unsigned drive)
@@ -340,10 +349,23 @@ char *disks_describe(const struct hub *hub, unsigned drive)
 	must(f);
 	fprintf(f, "%llu", (unsigned long long)d->info[drive].len);
 	for (size_t i = 0; i < d->n_files; i++)
-		if (d->files[i].drive == drive && !d->files[i].overlay)
+		if (is_described(&d->files[i], drive))
 			describe_file(f, d->files[i].fd);
 	fclose(f);
 	return text;
+}
+
+char **disks_described_names(const struct hub *hub, unsigned drive, size_t *ret_n)
+{
+	const struct disks *d = &hub->disks;
+	char **names = calloc(d->n_files + 1, sizeof(*names));
+
+	must(names);
+	*ret_n = 0;
+	for (size_t i = 0; i < d->n_files; i++)
+		if (is_described(&d->files[i], drive))
+			names[(*ret_n)++] = d->files[i].name;
+	return names;
 }
 
 void disks_close(struct hub *hub)

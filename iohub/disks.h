@@ -50,6 +50,8 @@ void disks_on_open(struct hub *hub, const Dejavm__OpenImage *m);
 void disks_on_opened(struct hub *hub, const Dejavm__DrivesOpened *m);
 /* The disk and its files in the words of the log's configuration; the caller frees it. */
 char *disks_describe(const struct hub *hub, unsigned drive);
+/* The names of the files that it describes, which are ours; the caller frees the list. */
+char **disks_described_names(const struct hub *hub, unsigned drive, size_t *ret_n);
 void disks_close(struct hub *hub);
 
 #endif

@@ -19,8 +19,8 @@
 #include "logtail.h"
 #include "rig.h"
 
-static const struct config_item config[] = { { "cpu", "pentium3" }, { "ram", "67108864" },
-	{ "shift", "5" } };
+static const struct config_item config[] = { RIG_KEY("cpu", "pentium3"), RIG_KEY("ram", "67108864"),
+	RIG_KEY("shift", "5") };
 
 static struct sequencer_conf conf_of(int mode, int fd)
 {
@@ -521,8 +521,8 @@ static void mark_that_differs(void **state)
 
 static void another_machine(void **state)
 {
-	static const struct config_item other[] = { { "cpu", "pentium3" }, { "disk", "a.img" },
-		{ "ram", "134217728" } };
+	static const struct config_item other[] = { RIG_KEY("cpu", "pentium3"),
+		RIG_KEY("disk", "a.img"), RIG_KEY("ram", "134217728") };
 	int fd = record();
 	struct sequencer_conf c = conf_of(SOURCE_REPLAY, fd);
 	struct sequencer_result res;
@@ -535,6 +535,34 @@ static void another_machine(void **state)
 	assert_has(res.text, "shift: log 5, this machine has none");
 	assert_has(res.text, "disk: log has none, this machine a.img");
 	close(fd);
+}
+
+/* A disk is named by its file. */
+static void another_disk(void **state)
+{
+	static char *files[] = { (char *)"my.img" };
+	struct config_item disk[] = { { "drive.0", "512 512-1.000000000-0000000000000001", files,
+		1 } };
+	struct sequencer_conf c = conf_of(SOURCE_RECORD, new_file());
+	struct sequencer_result res;
+
+	c.config = disk;
+	c.n_config = 1;
+	res = run(c, same);
+	assert_int_equal(res.exit_status, RUN_OK);
+	c.mode = SOURCE_REPLAY;
+	c.tail = NULL;
+	disk[0].value = "512 512-2.000000000-0000000000000001";
+	res = run(c, same);
+	assert_int_equal(res.exit_status, RUN_CONFIG_DIFFERS);
+	assert_has(res.text,
+		"drive.0: file 'my.img' has changed: time of modification: log 1970-01-01 "
+		"00:00:01.000000000 UTC, this machine 1970-01-01 00:00:02.000000000 UTC");
+	disk[0].value = "none";
+	res = run(c, same);
+	assert_has(
+		res.text, "drive.0: log 512 512-1.000000000-0000000000000001, this machine none");
+	close(c.log_fd);
 }
 
 static void empty_and_foreign_files(void **state)
@@ -1025,6 +1053,7 @@ int main(void)
 		cmocka_unit_test(shutdown_for_another_cause),
 		cmocka_unit_test(mark_that_differs),
 		cmocka_unit_test(another_machine),
+		cmocka_unit_test(another_disk),
 		cmocka_unit_test(empty_and_foreign_files),
 		cmocka_unit_test(corrupt_byte),
 		cmocka_unit_test(cut_anywhere),
