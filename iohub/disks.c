@@ -330,10 +330,13 @@ static void describe_file(FILE *f, int fd)
 	disk_key_put_file(f, &file);
 }
 
-/* Is it one of the files that the log keeps something of? */
+/*
+ * Is it one of the files that the log and snapshots keep something of? What the machine itself
+ * writes changes, and takes its snapshots along: it is not.
+ */
 static bool is_described(const struct disk_file *f, unsigned drive)
 {
-	return f->drive == drive && !f->overlay;
+	return f->drive == drive && !f->overlay && !f->write;
 }
 
 char *disks_describe(const struct hub *hub, unsigned drive)

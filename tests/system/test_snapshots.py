@@ -355,6 +355,13 @@ def test_disk_plain(tap, disklib):
         said.append(mon.cmd("loadvm one"))
         got = m.run("echo 3 > /proc/sys/vm/drop_caches; dd if=/dev/sda bs=4 count=1 2>/dev/null")
         tap.ok(not any(said) and "one" in got, "loadvm takes the disk back, too", (said, got))
+        m.run("echo three | dd of=/dev/sda conv=notrunc 2>/dev/null; sync")
+        m.send("poweroff -f\n")
+        end_of(m)
+    with Runner(disklib.small_guest() + ["-hda", disk, "-loadvm", "one"]) as (m, mon):
+        m.send("dd if=/dev/sda bs=5 count=1 2>/dev/null\n")
+        m.expect(r"\none\r\n")
+        tap.ok(True, "-loadvm: so does another process, though the image has been written since")
         m.send("poweroff -f\n")
         end_of(m)
     raw = disklib.raw_disk("snapraw.raw", 8)
