@@ -98,8 +98,7 @@ static int open_file(
 			hub->opt.drives[other->drive].id, other->write ? " for writing" : "");
 	}
 	/* The overlay of a recording is not part of what it began with. */
-	return keep_file(hub, drive, name, write,
-		*d->drives[drive].snapshot && !strcmp(name, d->drives[drive].file), fd, err);
+	return keep_file(hub, drive, name, write, !strcmp(name, d->drives[drive].kept), fd, err);
 }
 
 static int get_file(struct hub *hub, const Dejavm__OpenImage *m, struct error *err)
@@ -188,9 +187,9 @@ static int make_overlay(struct hub *hub, const struct drive_plan *plan, struct e
 	Dejavm__BlkDrive *b = &d->drives[plan->index];
 	int fd;
 
-	if (plan->left_alone && !plan->snapshot)
-		fprintf(stderr, "dejavm: info: %s: overlay=%s is not touched by a replay\n",
-			plan->image->option, plan->left_alone);
+	if (plan->kept)
+		fprintf(stderr, "dejavm: info: %s: overlay=%s is not written by a replay\n",
+			plan->image->option, plan->kept);
 	if (!plan->overlay && !plan->temporary)
 		return 0;
 	if (plan->overlay) {
@@ -242,7 +241,15 @@ static void tell_injects(struct disks *d, const struct drive_plan *plan)
 	d->drives[plan->index].n_inject = plan->n_inject;
 }
 
-static void tell_drive(struct disks *d, const struct drive_plan *plan)
+/* For its snapshots. A replay that does not begin with one can do without. */
+static void tell_kept(Dejavm__BlkDrive *b, const struct drive_plan *plan, const struct options *o)
+{
+	b->kept_needed = o->rr_snapshot || o->loadvm;
+	if (plan->kept && (b->kept_needed || access(plan->kept, F_OK) == 0))
+		b->kept = (char *)plan->kept;
+}
+
+static void tell_drive(struct disks *d, const struct drive_plan *plan, const struct options *o)
 {
 	static const Dejavm__BlkCache caches[] = {
 		[DRIVE_WRITEBACK] = DEJAVM__BLK_CACHE__BLK_CACHE_WRITEBACK,
@@ -260,14 +267,10 @@ static void tell_drive(struct disks *d, const struct drive_plan *plan)
 		if (plan->image->format)
 			b->format = plan->image->format;
 	}
-	if (plan->snapshot) {
-		b->file = (char *)plan->left_alone;
-		b->format = (char *)"qcow2";
-		b->snapshot = (char *)plan->snapshot;
-	}
 	b->readonly = plan->readonly;
 	b->cache = caches[plan->cache];
 	b->ignore_discard = plan->ignore_discard;
+	tell_kept(b, plan, o);
 	tell_injects(d, plan);
 	d->drive_ptrs[plan->index] = b;
 }
@@ -279,7 +282,7 @@ int disks_open(struct hub *hub, struct error *err)
 
 	dejavm__blk_config__init(&d->config);
 	for (size_t i = 0; i < hub->opt.n_drives && r == 0; i++) {
-		tell_drive(d, &hub->opt.drives[i]);
+		tell_drive(d, &hub->opt.drives[i], &hub->opt);
 		r = make_overlay(hub, &hub->opt.drives[i], err);
 	}
 	d->config.drives = d->drive_ptrs;
@@ -310,6 +313,17 @@ void disks_on_opened(struct hub *hub, const Dejavm__DrivesOpened *m)
 	config_add_drives(hub);
 	if (config_clear_log(&hub->opt, &hub->shm, &err) < 0 || processes_start_rest(hub, &err) < 0)
 		life_refused(hub, err.msg);
+}
+
+void disks_on_restored(struct hub *hub, const char *kept_view)
+{
+	struct disks *d = &hub->disks;
+
+	free(d->kept_view);
+	d->kept_view = strdup(kept_view);
+	must(d->kept_view);
+	for (size_t i = 0; i < hub->opt.n_drives; i++)
+		d->drives[i].kept_view = d->kept_view;
 }
 
 /* ---- what the log says ---- */
@@ -387,5 +401,6 @@ void disks_close(struct hub *hub)
 		free(d->overlay[i]);
 		free(d->backing[i]);
 	}
+	free(d->kept_view);
 	memset(d, 0, sizeof(*d));
 }
