@@ -47,7 +47,7 @@ struct drive {
 	const Dejavm__BlkDrive *cfg; /* the caller's, for the drive's life */
 	struct image
 		*image;	    /* what requests go to: the overlay, if there is one; NULL: no medium */
-	struct image *base; /* under the overlay, if image is one; the overlay's */
+	struct image *kept; /* under the overlay: cfg->kept, or NULL; the overlay's */
 	uint64_t len;
 	char format[16]; /* of the image under the overlay */
 	uint32_t cluster_len;

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "drive.h"
+#include "log.h"
 
 typedef int opener_fn(void *opaque, const char *name, enum image_open_flags flags);
 
@@ -22,7 +23,6 @@ static int open_image(struct drive *d, opener_fn *opener, void *opaque, struct e
 		.format = *cfg->format ? cfg->format : NULL,
 		.readonly = cfg->readonly || has_overlay(cfg),
 		.no_sync = cfg->cache == DEJAVM__BLK_CACHE__BLK_CACHE_UNSAFE,
-		.snapshot = *cfg->snapshot ? cfg->snapshot : NULL,
 		.tables = IMAGE_TABLES_THROUGH, /* we may be killed, and lose nothing */
 		.opener = opener,
 		.opaque = opaque };
@@ -38,6 +38,48 @@ static int open_image(struct drive *d, opener_fn *opener, void *opaque, struct e
 	if (!d->len)
 		return error_set(
 			err, EINVAL, "'%s' is empty: expected at least one sector", cfg->file);
+	return 0;
+}
+
+/* What the recording kept, as it was at one of its snapshots, or before the first write. */
+static int open_kept(struct drive *d, opener_fn *opener, void *opaque, struct error *err)
+{
+	const Dejavm__BlkDrive *cfg = d->cfg;
+	/* What its header says is below it is not looked for: it may have been moved since. */
+	struct image_how how = { .name = cfg->kept,
+		.format = "qcow2",
+		.readonly = true,
+		.no_backing = true,
+		.opener = opener,
+		.opaque = opaque };
+	struct image *img;
+	int r = image_open(&how, &img, err);
+
+	if (r < 0)
+		return r;
+	if (image_len(img) != d->len)
+		r = error_set(err, EINVAL, "overlay '%s' has %llu bytes, the image below it %llu",
+			cfg->kept, (unsigned long long)image_len(img), (unsigned long long)d->len);
+	else
+		r = image_snapshot_show(img, *cfg->kept_view ? cfg->kept_view : NULL, err);
+	if (r < 0) {
+		image_close(img, NULL);
+		return r;
+	}
+	image_lay_over(img, d->image);
+	d->image = d->kept = img;
+	return 0;
+}
+
+static int open_kept_if_wanted(struct drive *d, opener_fn *opener, void *opaque, struct error *err)
+{
+	const Dejavm__BlkDrive *cfg = d->cfg;
+	int r = *cfg->kept ? open_kept(d, opener, opaque, err) : 0;
+
+	if (r == 0 || cfg->kept_needed || *cfg->kept_view)
+		return r;
+	log_warn("%s: %s; its snapshots cannot be loaded", cfg->option, err->msg);
+	*err = (struct error)ERROR_INIT;
 	return 0;
 }
 
@@ -77,7 +119,6 @@ static int open_overlay(struct drive *d, opener_fn *opener, void *opaque, struct
 		r = image_open(&how, &img, err);
 	if (r < 0)
 		return r;
-	d->base = d->image;
 	d->image = img;
 	if (image_len(img) != d->len)
 		return error_set(err, EINVAL,
@@ -106,6 +147,8 @@ int drive_open(struct drive *d, opener_fn *opener, void *opaque, struct error *e
 	if (!d->bounce)
 		return error_set(err, ENOMEM, "out of memory");
 	r = open_image(d, opener, opaque, err);
+	if (r == 0)
+		r = open_kept_if_wanted(d, opener, opaque, err);
 	if (r == 0 && has_overlay(d->cfg))
 		r = open_overlay(d, opener, opaque, err);
 	return r < 0 ? error_prefix(err, "%s", d->cfg->option) : 0;

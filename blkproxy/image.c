@@ -174,7 +174,7 @@ static int show_snapshot(struct image *img, const char *snapshot, struct error *
 	if (!img->readonly)
 		return error_set(err, EINVAL,
 			"'%s': snapshot '%s' can be looked at, but not written to", img->name,
-			snapshot);
+			snapshot ? snapshot : "");
 	return img->ops->show ? img->ops->show(img, snapshot, err)
 			      : has_none(img, "snapshots", err);
 }
@@ -198,6 +198,11 @@ int image_open(const struct image_how *how, struct image **ret_img, struct error
 		img->backing = how->backing;
 	*ret_img = img;
 	return 0;
+}
+
+void image_lay_over(struct image *img, struct image *below)
+{
+	img->backing = below;
 }
 
 int image_close(struct image *img, struct error *err)
@@ -394,6 +399,16 @@ int image_snapshot_apply(struct image *img, const char *name, struct error *err)
 	r = img->ops->snapshot_apply ? check_writable(img, err) : has_none(img, "snapshots", err);
 	if (r == 0)
 		r = img->ops->snapshot_apply(img, name, err);
+	pthread_mutex_unlock(&img->lock);
+	return r;
+}
+
+int image_snapshot_show(struct image *img, const char *name, struct error *err)
+{
+	int r;
+
+	pthread_mutex_lock(&img->lock);
+	r = show_snapshot(img, name, err);
 	pthread_mutex_unlock(&img->lock);
 	return r;
 }

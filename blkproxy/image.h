@@ -139,6 +139,9 @@ struct qcow2_how {
 
 /* Opens an image and its chain. *ret_img is the caller's until image_close(). */
 int image_open(const struct image_how *how, struct image **ret_img, struct error *err);
+/* One that was opened with no_backing: below is its backing file from now on, and its own. Before
+ * anything else has been done with it. */
+void image_lay_over(struct image *img, struct image *below);
 /* Writes what is pending, and frees in any case (also img == NULL). */
 int image_close(struct image *img, struct error *err);
 
@@ -175,7 +178,11 @@ int image_check(struct image *img, bool repair, struct image_check *ret_check, s
  * name. Each returns when its work is durable.
  */
 int image_snapshot_create(struct image *img, const struct image_snapshot *snap, struct error *err);
+/* name NULL: as before anything was written to it: what is below the image is all that it shows. */
 int image_snapshot_apply(struct image *img, const char *name, struct error *err);
+/* An image that is open for reading only shows another one from now on (NULL: as above); see
+ * image_how.snapshot. The image of which this is the backing file must not be read meanwhile. */
+int image_snapshot_show(struct image *img, const char *name, struct error *err);
 int image_snapshot_delete(struct image *img, const char *name, struct error *err);
 /* *ret_list: n entries, the caller's to free(); NULL if there is none. */
 int image_snapshot_list(

@@ -386,11 +386,12 @@ static int apply(struct qcow2 *q, uint64_t *l1, struct error *err)
 	return r;
 }
 
-/* What the L1 table has to be for the disk to be as it was; the caller's to free. */
-static int disk_of(struct qcow2 *q, const char *name, uint64_t **ret_l1, struct error *err)
+/* The disk's part of a snapshot's L1 table, without the VM state, which is read from the snapshot
+ * itself. */
+static int copy_l1(struct qcow2 *q, const char *name, uint64_t *l1, struct error *err)
 {
 	const struct qcow2_snap *s;
-	uint64_t *from, *l1;
+	uint64_t *from;
 	uint32_t i;
 	int r = qcow2_snap_find(q, name, &i, err);
 
@@ -405,15 +406,27 @@ static int disk_of(struct qcow2 *q, const char *name, uint64_t **ret_l1, struct 
 	r = qcow2_snap_l1(q, s, &from, err);
 	if (r < 0)
 		return r;
-	l1 = calloc(q->l1_size ? q->l1_size : 1, sizeof(*l1));
-	if (!l1)
-		r = error_set(err, ENOMEM, "out of memory for the L1 table");
-	/* Without the VM state, which is read from the snapshot itself. */
-	for (uint32_t j = 0; r == 0 && j < q->l1_disk && j < s->l1_size; j++)
+	for (uint32_t j = 0; j < q->l1_disk && j < s->l1_size; j++)
 		l1[j] = from[j] & ~QCOW2_COPIED;
 	free(from);
+	return 0;
+}
+
+/* What the L1 table has to be for the disk to be as it was at a snapshot, or (NULL) before the
+ * first write; the caller's to free. */
+static int disk_of(struct qcow2 *q, const char *name, uint64_t **ret_l1, struct error *err)
+{
+	uint64_t *l1 = calloc(q->l1_size ? q->l1_size : 1, sizeof(*l1));
+	int r = l1 ? 0 : error_set(err, ENOMEM, "out of memory for the L1 table");
+
+	if (r == 0 && name)
+		r = copy_l1(q, name, l1, err);
+	if (r < 0) {
+		free(l1);
+		return r;
+	}
 	*ret_l1 = l1;
-	return r;
+	return 0;
 }
 
 int qcow2_snapshot_apply(struct qcow2 *q, const char *name, struct error *err)

@@ -3,6 +3,7 @@
 #include "snapshots.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,7 +32,7 @@ static int images_take(struct error *err)
 		img = drive_writable(d, err);
 		if (!img)
 			return -EROFS;
-		me.s.base[me.s.n_images] = d->base && *d->cfg->snapshot ? d->base : NULL;
+		me.s.kept[me.s.n_images] = d->kept;
 		me.s.image[me.s.n_images++] = img;
 	}
 	return 0;
@@ -83,6 +84,8 @@ int snapshots_start(struct server *s, struct error *err)
 	if (!proc_segment(s->p, "state-vcpu"))
 		return 0;
 	me.s.disks = true;
+	for (unsigned i = 0; i < s->n_drives; i++)
+		snprintf(me.s.view, sizeof(me.s.view), "%s", s->drives[i].cfg->kept_view);
 	r = snapstore_map(&me.s, s->p, err);
 	if (r < 0)
 		return r;

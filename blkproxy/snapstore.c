@@ -8,9 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "diskkey.h"
 #include "snapshot.pb-c.h"
 
 #define CONFIG_PART "config"
+/* With kept overlays: which of their snapshots was below when it was made. */
+#define VIEW_PART "view"
 
 /* ---- the image as a place for bytes ---- */
 
@@ -61,11 +64,11 @@ static uint8_t *config_pack(const Dejavm__SnapshotRequest *rq, size_t *ret_len)
 	return buf;
 }
 
-static const char *config_value(const Dejavm__SnapshotRequest *rq, const char *key)
+static const Dejavm__Property *config_find(const Dejavm__SnapshotRequest *rq, const char *key)
 {
 	for (size_t i = 0; i < rq->n_config; i++)
 		if (!strcmp(rq->config[i]->key, key))
-			return rq->config[i]->value;
+			return rq->config[i];
 	return NULL;
 }
 
@@ -77,6 +80,21 @@ static bool config_has(const Dejavm__SnapshotConfig *c, const char *key)
 	return false;
 }
 
+/* What of a key differs, as snprintf() does. */
+static size_t config_say(
+	char *buf, size_t cap, const Dejavm__SnapshotConfigItem *it, const Dejavm__Property *mine)
+{
+	char *disk = mine && mine->n_files ? disk_key_difference("snapshot", it->value, mine->value,
+						     mine->files, mine->n_files)
+					   : NULL;
+	int n = disk ? snprintf(buf, cap, "; %.60s: %s", it->key, disk)
+		     : snprintf(buf, cap, "; %.60s: snapshot %.80s, this machine %.80s", it->key,
+			       it->value, mine ? mine->value : "has none");
+
+	free(disk);
+	return (size_t)n;
+}
+
 /* Is it a snapshot of this machine? All differences are named. */
 static int config_compare(
 	const struct vmstate *v, const Dejavm__SnapshotRequest *rq, struct error *err)
@@ -84,18 +102,16 @@ static int config_compare(
 	size_t len = 0;
 	const uint8_t *p = vmstate_part(v, CONFIG_PART, &len);
 	Dejavm__SnapshotConfig *c = p ? dejavm__snapshot_config__unpack(NULL, len, p) : NULL;
-	char text[400] = "";
+	char text[800] = "";
 	size_t n = 0;
 
 	if (!c)
 		return error_set(err, EINVAL, "the VM state does not say of which machine it is");
 	for (size_t i = 0; i < c->n_items && n < sizeof(text); i++) {
-		const char *mine = config_value(rq, c->items[i]->key);
+		const Dejavm__Property *mine = config_find(rq, c->items[i]->key);
 
-		if (!mine || strcmp(mine, c->items[i]->value))
-			n += (size_t)snprintf(text + n, sizeof(text) - n,
-				"; %.60s: snapshot %.80s, this machine %.80s", c->items[i]->key,
-				c->items[i]->value, mine ? mine : "has none");
+		if (!mine || strcmp(mine->value, c->items[i]->value))
+			n += config_say(text + n, sizeof(text) - n, c->items[i], mine);
 	}
 	for (size_t i = 0; i < rq->n_config && n < sizeof(text); i++)
 		if (!config_has(c, rq->config[i]->key))
@@ -133,7 +149,7 @@ static int state_write(struct snapstore *s, const Dejavm__SnapshotRequest *rq, u
 {
 	struct place place = { .image = s->image[0] };
 	const struct vmstate_io io = { &place, place_read, place_write };
-	struct vmstate_part parts[SNAPSTORE_PARTS + 1];
+	struct vmstate_part parts[SNAPSTORE_PARTS + 2];
 	size_t n = 0, config_len = 0;
 	uint8_t *config = config_pack(rq, &config_len);
 	int r = config ? 0 : error_set(err, ENOMEM, "no memory for the configuration");
@@ -150,6 +166,9 @@ static int state_write(struct snapstore *s, const Dejavm__SnapshotRequest *rq, u
 				s->part[i].role);
 		parts[n++] = (struct vmstate_part){ s->part[i].role, s->part[i].mem, len };
 	}
+	if (s->kept[0])
+		parts[n++] = (struct vmstate_part){ VIEW_PART, (const uint8_t *)s->view,
+			strlen(s->view) };
 	if (r == 0)
 		r = vmstate_write(&io, s->codec, &s->ram, parts, n, ret_len, err);
 	free(config);
@@ -188,24 +207,55 @@ static void open_close(struct snapstore *s)
 	s->is_open = false;
 }
 
-/* In the images; or in what is below them, whose snapshot they show. */
-static int snapshot_find(struct snapstore *s, const char *name, bool at_start,
+/* Is it in all of them? What is not there of an image is an error, and named. */
+static int find_in_all(struct snapstore *s, struct image *const *images, const char *name,
 	struct image_snapshot *ret, struct error *err)
 {
-	int r = image_snapshot_find(s->image[0], name, ret, err);
+	int r = image_snapshot_find(images[0], name, ret, err);
 
-	s->from_base = false;
 	for (size_t i = 1; i < s->n_images && r == 0; i++)
-		r = image_snapshot_find(s->image[i], name, NULL, err);
-	if (r != -ENOENT || !s->base[0])
-		return r;
-	r = image_snapshot_find(s->base[0], name, ret, err);
-	if (r == 0 && !at_start)
-		return error_set(err, EINVAL,
-			"it is one of the recording's disks, which a replay can only begin with "
-			"(-icount rrsnapshot=NAME)");
-	s->from_base = r == 0;
+		r = images[i] ? image_snapshot_find(images[i], name, NULL, err)
+			      : error_set(err, ENOENT,
+					"it is in the overlay=FILE that a recording kept of one "
+					"disk, but "
+					"there is none of '%s'",
+					image_name(s->image[i], 0));
 	return r;
+}
+
+/* In the images; or in those that the recording kept, which are below them. */
+static int snapshot_find(
+	struct snapstore *s, const char *name, struct image_snapshot *ret, struct error *err)
+{
+	struct error in_images = ERROR_INIT;
+	int r = find_in_all(s, s->image, name, ret, &in_images);
+
+	s->open_kept = r == -ENOENT && s->kept[0];
+	if (s->open_kept)
+		return find_in_all(s, s->kept, name, ret, err);
+	if (r < 0)
+		*err = in_images;
+	return r;
+}
+
+/* What has to be below the images for the snapshot that is open. */
+static int view_take(struct snapstore *s, const char *name, struct error *err)
+{
+	size_t len = 0;
+	const uint8_t *p = vmstate_part(&s->open, VIEW_PART, &len);
+
+	*s->open_view = '\0';
+	if (s->open_kept)
+		snprintf(s->open_view, sizeof(s->open_view), "%s", name);
+	else if (p && len < sizeof(s->open_view))
+		snprintf(s->open_view, sizeof(s->open_view), "%.*s", (int)len, (const char *)p);
+	if (!*s->open_view)
+		return 0;
+	if (!s->kept[0])
+		return error_set(err, EINVAL,
+			"its disks lie over snapshot '%s' of a recording's, which are not here",
+			s->open_view);
+	return find_in_all(s, s->kept, s->open_view, NULL, err);
 }
 
 static int snapshot_read(struct snapstore *s, const char *name, const Dejavm__SnapshotRequest *rq,
@@ -213,18 +263,20 @@ static int snapshot_read(struct snapstore *s, const char *name, const Dejavm__Sn
 {
 	struct place place = { s->image[0], name };
 	const struct vmstate_io io = { &place, place_read, place_write };
-	int r = snapshot_find(s, name, rq->at_start, ret, err);
+	int r = snapshot_find(s, name, ret, err);
 
 	if (r < 0)
 		return r;
-	if (s->from_base)
-		place.image = s->base[0];
+	if (s->open_kept)
+		place.image = s->kept[0];
 	if (!ret->vm_state_len)
 		return error_set(err, EINVAL, "it holds no VM state, only a disk's");
 	r = vmstate_read(&s->open, &io, ret->vm_state_len, err);
 	s->is_open = true;
 	if (r == 0)
 		r = config_compare(&s->open, rq, err);
+	if (r == 0)
+		r = view_take(s, name, err);
 	if (r == 0)
 		r = vmstate_read_ram(&s->open, &io, s->codec, s->ram.npages, err);
 	return r;
@@ -299,18 +351,44 @@ static int op_open(struct snapstore *s, const Dejavm__SnapshotRequest *rq,
 	return r;
 }
 
-static int op_restore(struct snapstore *s, struct error *err)
+/* What the recording kept shows its snapshot, and nothing of what was written over it is left. */
+static int disk_restore(struct snapstore *s, size_t i, struct error *err)
+{
+	int r = 0;
+
+	if (s->kept[i])
+		r = image_snapshot_show(s->kept[i], *s->open_view ? s->open_view : NULL, err);
+	if (r == 0)
+		r = image_snapshot_apply(s->image[i], s->open_kept ? NULL : s->open_name, err);
+	return r;
+}
+
+static int op_restore(struct snapstore *s, Dejavm__SnapshotReply *ret, struct error *err)
 {
 	int r = 0;
 
 	if (!s->is_open)
 		return error_set(err, EINVAL, "no snapshot is open");
-	for (size_t i = 0; s->disks && !s->from_base && i < s->n_images && r == 0; i++)
-		r = image_snapshot_apply(s->image[i], s->open_name, err);
+	for (size_t i = 0; s->disks && i < s->n_images && r == 0; i++)
+		r = disk_restore(s, i, err);
 	if (r == 0)
 		r = ram_decode(s->codec, &s->open.blocks, s->open.ram_data, s->ram.mem,
 			s->ram.npages, s->ram.fd, err);
 	open_close(s);
+	memcpy(s->view, s->open_view, sizeof(s->view));
+	ret->kept_view = s->view;
+	return r;
+}
+
+static int op_delete(struct snapstore *s, const char *name, struct error *err)
+{
+	int r = delete_all(s, name, err);
+
+	if (r == -ENOENT && s->n_images && s->kept[0] &&
+		image_snapshot_find(s->kept[0], name, NULL, NULL) == 0)
+		return error_set(err, EROFS,
+			"it is the recording's, in '%s', which a replay does not write",
+			image_name(s->kept[0], 0));
 	return r;
 }
 
@@ -324,8 +402,8 @@ static int op_list(struct snapstore *s, Dejavm__SnapshotReply *ret, struct error
 		r = list_add(ret, &list[i], err);
 	free(list);
 	list = NULL;
-	if (r == 0 && s->n_images && s->base[0])
-		r = image_snapshot_list(s->base[0], &list, &n, err);
+	if (r == 0 && s->n_images && s->kept[0])
+		r = image_snapshot_list(s->kept[0], &list, &n, err);
 	for (size_t i = 0; list && i < n && r == 0; i++)
 		r = list_add(ret, &list[i], err);
 	free(list);
@@ -342,7 +420,7 @@ void snapstore_serve(
 	if (rq->op == DEJAVM__SNAPSHOT_OP__SNAPSHOT_LIST)
 		r = op_list(s, ret, &err);
 	else if (rq->op == DEJAVM__SNAPSHOT_OP__SNAPSHOT_RESTORE)
-		r = op_restore(s, &err);
+		r = op_restore(s, ret, &err);
 	else if (!rq->info || !*rq->info->name)
 		error_set(&err, EINVAL, "a snapshot needs a name");
 	else if (rq->op == DEJAVM__SNAPSHOT_OP__SNAPSHOT_SAVE)
@@ -350,7 +428,7 @@ void snapstore_serve(
 	else if (rq->op == DEJAVM__SNAPSHOT_OP__SNAPSHOT_OPEN)
 		r = op_open(s, rq, ret, &err);
 	else if (rq->op == DEJAVM__SNAPSHOT_OP__SNAPSHOT_DELETE)
-		r = delete_all(s, rq->info->name, &err);
+		r = op_delete(s, rq->info->name, &err);
 	if (r == -ENOENT && !err.code)
 		error_set(&err, ENOENT, "there is no snapshot of this name");
 	ret->ok = r == 0;

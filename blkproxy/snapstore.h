@@ -19,8 +19,10 @@ struct snapstore {
 	/* set by the owner */
 	struct image *image[SNAPSTORE_IMAGES_MAX];
 	size_t n_images;
-	/* Under image[i]: read-only, and as it was at a snapshot; NULL: nothing of the kind. */
-	struct image *base[SNAPSTORE_IMAGES_MAX];
+	/* Under image[i]: the overlay that a recording kept, open for reading. It shows what it
+	 * held at its snapshot `view`, or (view "") nothing. NULL: there is none. */
+	struct image *kept[SNAPSTORE_IMAGES_MAX];
+	char view[IMAGE_SNAPSHOT_NAME_MAX];
 	bool disks; /* they are the machine's: a restore takes them back, too */
 	struct ram_codec *codec;
 	struct vmstate_ram ram;
@@ -32,8 +34,9 @@ struct snapstore {
 	/* private */
 	struct vmstate open;
 	bool is_open;
-	bool from_base; /* the one that is open: disks are as it says already */
 	char open_name[IMAGE_SNAPSHOT_NAME_MAX];
+	bool open_kept;				 /* it is one of kept's */
+	char open_view[IMAGE_SNAPSHOT_NAME_MAX]; /* what kept has to show for it */
 };
 
 /* Does rq; *ret has been initialised and is freed with snapstore_reply_done(). */

@@ -25,10 +25,13 @@
 #include "clock.h"
 #include "log.h"
 
-#define LINE	       64 /* a cache line, and the alignment of data in the arena */
-#define SEG_ALIGN      4096u
-#define SPIN_BATCH     32 /* pauses between two looks at the clock */
-#define WAIT_YIELDS    4
+#define LINE	    64 /* a cache line, and the alignment of data in the arena */
+#define SEG_ALIGN   4096u
+#define SPIN_BATCH  32 /* pauses between two looks at the clock */
+#define WAIT_YIELDS 4
+/* More than all of these take if nobody else wants the processor, less than a peer needs to answer.
+ */
+#define YIELD_ALONE_NS 4000
 #define ROOM_SLEEP_MIN INT64_C(20000)	/* ns between two looks for room */
 #define ROOM_SLEEP_MAX INT64_C(1000000) /* ns */
 
@@ -707,14 +710,16 @@ int chan_wait(struct chan *c, int64_t spin_ns, int64_t timeout_ns, int extra_fd)
 int chan_wait_learning(struct chan *c, struct chan_spin *s, int64_t timeout_ns, int extra_fd)
 {
 	uint64_t sleeps = c->n_sleeps;
+	bool pays;
 	int r;
 
 	if (!s->now_ns)
 		s->now_ns = s->max_ns;
 	c->yielded_ns = 0;
 	r = chan_wait(c, s->now_ns, timeout_ns, extra_fd);
-	s->now_ns =
-		c->n_sleeps == sleeps && c->yielded_ns <= s->now_ns ? s->now_ns * 2 : s->now_ns / 2;
+	/* However long we spin, a peer that needs our processor answers only when we let go. */
+	pays = c->n_sleeps == sleeps && c->yielded_ns <= YIELD_ALONE_NS;
+	s->now_ns = pays ? s->now_ns * 2 : s->now_ns / 2;
 	if (s->now_ns < s->min_ns)
 		s->now_ns = s->min_ns;
 	if (s->now_ns > s->max_ns)

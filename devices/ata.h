@@ -4,7 +4,8 @@
  * (INCITS 397), with LBA48 and TRIM as in ATA8-ACS; the bus master after "Programming Interface for
  * Bus Master IDE Controller", revision 1.0.
  *
- *	piix3_ide.c	ports, bus master
+ *	piix3_ide.c	the controller: ports, channels
+ *	ide_busmaster.c	a channel's bus master
  *	ata_unit.c	a unit's registers, resets, interrupt
  *	ata_xfer.c	moving data between host, buffer and drive
  *	ata_cmds.c, ata_identify.c	the disk's commands ("ide-hd")
@@ -148,14 +149,27 @@ struct ata_unit {
 int ide_attach(struct ata_unit *u, struct error *err);
 /* The unit at a place, or NULL. */
 struct ata_unit *ide_unit(struct machine *m, unsigned channel, unsigned unit);
+/* The channel's interrupt line follows its units; edge: a unit has just asserted it. */
+void ide_irq_update(struct ata_channel *ch, bool edge);
+
+/* ---- ide_busmaster.c ---- */
+
 /* Is the bus master at work, in this direction? */
 bool bm_ready(const struct ata_channel *ch, bool to_ram);
 /* Move bytes between a unit and the memory that the table names. How many it took: fewer than len
  * when the table or the memory ends. */
 uint32_t bm_to_ram(struct ata_channel *ch, const uint8_t *buf, uint32_t len);
 uint32_t bm_from_ram(struct ata_channel *ch, uint8_t *buf, uint32_t len);
-/* The channel's interrupt line follows its units; edge: a unit has just asserted it. */
-void ide_irq_update(struct ata_channel *ch, bool edge);
+/* Its eight ports. */
+uint8_t bm_reg_read(const struct ata_channel *ch, unsigned reg);
+void bm_reg_write(struct ata_channel *ch, unsigned reg, uint8_t val);
+/* Which of them, from base on, may be deferred and what they show: of struct device_class's ports.
+ */
+void bm_ports(const struct ata_channel *ch, uint32_t base);
+/* The channel has asserted its interrupt. */
+void bm_interrupt(struct ata_channel *ch);
+void bm_reset(struct ata_channel *ch);
+void bm_loaded(struct ata_channel *ch);
 
 /* ---- ata_unit.c ---- */
 

@@ -3,17 +3,12 @@
 #include "blk_client.h"
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 #include "log.h"
 #include "trace.h"
 
 static struct trace_point tp_answer = TRACE_POINT("blk_answer");
-
-/* A disk's answer is a matter of tens of microseconds at best. */
-#define SPIN_MAX_NS   (20 * 1000)
-#define SPIN_MIN_NS   (2 * 1000)
-#define WAIT_STEP_NS  (1000 * 1000 * 1000LL)
-#define STEPS_TO_WARN 5
 
 static const char *const op_names[] = {
 #define X(n) #n,
@@ -21,33 +16,26 @@ static const char *const op_names[] = {
 #undef X
 };
 
+static bool describe(const void *opaque, char *buf, size_t cap)
+{
+	const struct blk_req *rq = opaque;
+
+	snprintf(buf, cap, "%s, request %" PRIu64 " of drive %u", op_names[rq->hdr.type], rq->id,
+		rq->drive);
+	return true;
+}
+
 void blk_client_init(
 	struct blk_client *c, struct chan *chan, const uint8_t *in, struct machine_page *page)
 {
 	memset(c, 0, sizeof(*c));
-	c->chan = chan;
 	c->in = in;
-	c->page = page;
-	c->spin = (struct chan_spin){ .min_ns = SPIN_MIN_NS, .max_ns = SPIN_MAX_NS };
-}
-
-static int broken(struct blk_client *c, const struct blk_req *rq, int r, struct error *err)
-{
-	const char *why = chan_error(c->chan);
-
-	return error_set(err, -r, "disks (blkproxy): %s, request %" PRIu64 " of drive %u: %s",
-		op_names[rq->hdr.type], rq->id, rq->drive, why ? why : strerror(-r));
-}
-
-/* For the report only: blkproxy may be stopped, or on its way back from a crash. */
-static void wait_report(const struct blk_client *c, const struct blk_req *rq, int steps)
-{
-	if (steps != STEPS_TO_WARN)
-		return;
-	if (c->page && atomic_load_acquire(&c->page->run_state) != RUN_RUNNING)
-		return;
-	log_warn("waiting for blkproxy to answer %s, request %" PRIu64 " of drive %u, for %d s",
-		op_names[rq->hdr.type], rq->id, rq->drive, steps);
+	c->peer = (struct peer){ .chan = chan,
+		.page = page,
+		.what = "disks",
+		.process = "blkproxy",
+		.describe = describe };
+	peer_init(&c->peer);
 }
 
 /* Takes an answer to what is in flight; an answer to anything else was given before. */
@@ -66,17 +54,19 @@ static void answer_take(struct blk_client *c, const struct blk_rep *rep)
 
 static int answers_take(struct blk_client *c, const struct blk_req *rq, struct error *err)
 {
-	while (!chan_empty(c->chan)) {
+	struct chan *chan = c->peer.chan;
+
+	while (!chan_empty(chan)) {
 		struct blk_rep rep;
 		union slot s;
-		int r = chan_recv(c->chan, &s, NULL, 0);
+		int r = chan_recv(chan, &s, NULL, 0);
 
 		if (r < 0)
-			return broken(c, rq, r, err);
+			return peer_broken(&c->peer, rq, r, err);
 		memcpy(&rep, &s, sizeof(rep));
 		answer_take(c, &rep);
 	}
-	return chan_error(c->chan) ? broken(c, rq, -EPROTO, err) : 0;
+	return chan_error(chan) ? peer_broken(&c->peer, rq, -EPROTO, err) : 0;
 }
 
 int blk_client_reset(struct blk_client *c, struct error *err)
@@ -97,18 +87,14 @@ int blk_client_submit(struct blk_client *c, const struct blk_req *rq, struct err
 	memcpy(&s, rq, sizeof(*rq));
 	c->row[rq->buf].id = rq->id;
 	c->row[rq->buf].answered = false;
-	for (int steps = 1;; steps++) {
+	for (int steps = 0;;) {
 		/* The ring to us must never be full when the one to blkproxy is. */
 		int r = answers_take(c, rq, err);
 
-		if (r < 0)
-			return r;
-		r = chan_send(c->chan, &s, NULL, 0, WAIT_STEP_NS);
 		if (r == 0)
-			return 0;
-		if (r != -ETIMEDOUT)
-			return broken(c, rq, r, err);
-		wait_report(c, rq, steps);
+			r = peer_send(&c->peer, rq, &s, NULL, 0, &steps, err);
+		if (r != -EAGAIN)
+			return r;
 	}
 }
 
@@ -116,18 +102,16 @@ int blk_client_wait(struct blk_client *c, const struct blk_req *rq, uint32_t *re
 	const uint8_t **ret_data, struct error *err)
 {
 	must(rq->buf < BLK_BUFS && c->row[rq->buf].id == rq->id);
-	for (int steps = 1;;) {
+	for (int steps = 0;;) {
 		int r = answers_take(c, rq, err);
 
 		if (r < 0)
 			return r;
 		if (c->row[rq->buf].answered)
 			break;
-		r = chan_wait_learning(c->chan, &c->spin, WAIT_STEP_NS, -1);
-		if (r == -ETIMEDOUT)
-			wait_report(c, rq, steps++);
-		else if (r < 0)
-			return broken(c, rq, r, err);
+		r = peer_wait(&c->peer, rq, &steps, err);
+		if (r < 0 && r != -EAGAIN)
+			return r;
 	}
 	c->row[rq->buf].id = 0;
 	*ret_error = c->row[rq->buf].error;

@@ -8,14 +8,11 @@
 
 #include "blk.h"
 #include "error.h"
-#include "ring.h"
-#include "segments.h"
+#include "peer.h"
 
 struct blk_client {
-	struct chan *chan;
-	struct machine_page *page; /* run state, for messages; may be NULL */
-	const uint8_t *in;	   /* segment blkin, BLK_DATA_LEN bytes */
-	struct chan_spin spin;
+	struct peer peer;
+	const uint8_t *in; /* segment blkin, BLK_DATA_LEN bytes */
 	/* by buffer */
 	struct {
 		uint64_t id; /* 0: none was sent */

@@ -217,7 +217,48 @@ static bool is_calm(struct machine *m, const struct calm *was)
 	       machine_icount_at(m, machine_deadline_ns(m)) > m->icount + 1;
 }
 
-uint32_t machine_ins(struct machine *m, uint16_t port, unsigned size, uint32_t n, uint8_t *buf)
+/* REP INS or OUTS. Elements lie at buf, lowest byte first. */
+struct string_op {
+	/* As many as the device does at once, 0: none. */
+	uint32_t (*many)(
+		const struct io_range *r, uint16_t port, unsigned size, uint32_t n, uint8_t *buf);
+	void (*one)(struct machine *m, uint16_t port, unsigned size, uint8_t *buf);
+};
+
+static uint32_t ins_many(
+	const struct io_range *r, uint16_t port, unsigned size, uint32_t n, uint8_t *buf)
+{
+	return r->ops->read_n ? r->ops->read_n(r->dev, port - r->base, size, n, buf) : 0;
+}
+
+static void ins_one(struct machine *m, uint16_t port, unsigned size, uint8_t *buf)
+{
+	uint32_t v = (uint32_t)io_read(m, port, size);
+
+	for (unsigned b = 0; b < size; b++)
+		buf[b] = (uint8_t)(v >> 8 * b);
+}
+
+static uint32_t outs_many(
+	const struct io_range *r, uint16_t port, unsigned size, uint32_t n, uint8_t *buf)
+{
+	return r->ops->write_n ? r->ops->write_n(r->dev, port - r->base, size, n, buf) : 0;
+}
+
+static void outs_one(struct machine *m, uint16_t port, unsigned size, uint8_t *buf)
+{
+	uint32_t v = 0;
+
+	for (unsigned b = 0; b < size; b++)
+		v |= (uint32_t)buf[b] << 8 * b;
+	io_write(m, port, size, v);
+}
+
+static const struct string_op ins = { ins_many, ins_one }, outs = { outs_many, outs_one };
+
+/* Each element is an instruction of its own, as far as time goes. Returns how many were done. */
+static uint32_t do_string(struct machine *m, const struct string_op *op, uint16_t port,
+	unsigned size, uint32_t n, uint8_t *buf)
 {
 	const struct calm was = calm_now(m);
 	const uint64_t first = m->icount;
@@ -225,19 +266,16 @@ uint32_t machine_ins(struct machine *m, uint16_t port, unsigned size, uint32_t n
 
 	while (i < n) {
 		const struct io_range *r = io_find(m, port, size);
-		uint32_t v, k = 0;
+		uint8_t *at = buf + (size_t)i * size;
+		uint32_t k;
 
 		m->icount = first + i;
-		if (r && r->ops->read_n)
-			k = r->ops->read_n(
-				r->dev, port - r->base, size, n - i, buf + (size_t)i * size);
+		k = r ? op->many(r, port, size, n - i, at) : 0;
 		must(k <= n - i);
 		i += k;
 		if (k)
 			continue;
-		v = (uint32_t)io_read(m, port, size);
-		for (unsigned b = 0; b < size; b++)
-			buf[(size_t)i * size + b] = (uint8_t)(v >> 8 * b);
+		op->one(m, port, size, at);
 		i++;
 		if (!is_calm(m, &was))
 			break;
@@ -246,34 +284,15 @@ uint32_t machine_ins(struct machine *m, uint16_t port, unsigned size, uint32_t n
 	return i;
 }
 
+uint32_t machine_ins(struct machine *m, uint16_t port, unsigned size, uint32_t n, uint8_t *buf)
+{
+	return do_string(m, &ins, port, size, n, buf);
+}
+
 uint32_t machine_outs(
 	struct machine *m, uint16_t port, unsigned size, uint32_t n, const uint8_t *buf)
 {
-	const struct calm was = calm_now(m);
-	const uint64_t first = m->icount;
-	uint32_t i = 0;
-
-	while (i < n) {
-		const struct io_range *r = io_find(m, port, size);
-		uint32_t v = 0, k = 0;
-
-		m->icount = first + i;
-		if (r && r->ops->write_n)
-			k = r->ops->write_n(
-				r->dev, port - r->base, size, n - i, buf + (size_t)i * size);
-		must(k <= n - i);
-		i += k;
-		if (k)
-			continue;
-		for (unsigned b = 0; b < size; b++)
-			v |= (uint32_t)buf[(size_t)i * size + b] << 8 * b;
-		io_write(m, port, size, v);
-		i++;
-		if (!is_calm(m, &was))
-			break;
-	}
-	m->icount = i ? first + i - 1 : first;
-	return i;
+	return do_string(m, &outs, port, size, n, (uint8_t *)buf); /* outs only reads it */
 }
 
 bool machine_in_is_quick(const struct machine *m, uint16_t port)

@@ -12,7 +12,6 @@
  * Lines: outputs "irq14", "irq15". Timings are kept without effect. After a reset both channels are
  * enabled, as a PC's firmware leaves them.
  *
- * A region that crosses a 64 KiB border, which the specification does not allow, goes on linearly.
  * A channel without units reads 7F, by the pull-down of DD7.
  */
 #include <errno.h>
@@ -29,14 +28,6 @@
 #define IDETIM_ENABLE 0x80 /* in the higher one */
 #define BM_BAR	      4
 #define BM_LEN	      16
-#define BM_START      0x01
-#define BM_TO_RAM     0x08
-#define BM_ACTIVE     0x01
-#define BM_ERROR      0x02
-#define BM_INTR	      0x04
-#define BM_CAPABLE    0x60 /* kept for drivers */
-#define PRD_LEN	      8
-#define PRD_LAST      0x80000000u
 #define FLOATING      0x7f
 
 struct piix3_ide {
@@ -58,125 +49,11 @@ void ide_irq_update(struct ata_channel *ch, bool edge)
 	bool level = u && u->intrq && !(ch->control & ATA_NIEN);
 
 	if (level && edge)
-		ch->bm_status |= BM_INTR;
+		bm_interrupt(ch);
 	line_set(&ch->irq, level);
 }
 
-/* ---- bus master ---- */
-
-bool bm_ready(const struct ata_channel *ch, bool to_ram)
-{
-	return (ch->bm_status & BM_ACTIVE) && to_ram == ((ch->bm_command & BM_TO_RAM) != 0);
-}
-
-static void bm_bus_error(struct ata_channel *ch)
-{
-	ch->bm_status = (uint8_t)((ch->bm_status & ~BM_ACTIVE) | BM_ERROR);
-}
-
-/* The next region of the table; false: there is none. */
-static bool bm_fetch(struct ata_channel *ch)
-{
-	uint8_t prd[PRD_LEN];
-	uint32_t count;
-
-	if (ch->bm_last)
-		return false;
-	if (dma_read(ch->controller, ch->bm_next, prd, sizeof(prd)) < 0) {
-		bm_bus_error(ch);
-		return false;
-	}
-	count = get_le32(prd + 4);
-	ch->bm_next += PRD_LEN;
-	ch->bm_addr = get_le32(prd) & ~1u;
-	ch->bm_left = count & 0xfffe ? count & 0xfffe : 0x10000;
-	ch->bm_last = (count & PRD_LAST) != 0;
-	return true;
-}
-
-static uint32_t bm_move(struct ata_channel *ch, uint8_t *buf, uint32_t len, bool to_ram)
-{
-	uint32_t moved = 0;
-
-	while (moved < len && (ch->bm_left || bm_fetch(ch))) {
-		uint32_t n = ch->bm_left < len - moved ? ch->bm_left : len - moved;
-		int r = to_ram ? dma_write(ch->controller, ch->bm_addr, buf + moved, n)
-			       : dma_read(ch->controller, ch->bm_addr, buf + moved, n);
-
-		if (r < 0) {
-			bm_bus_error(ch);
-			break;
-		}
-		ch->bm_addr += n;
-		ch->bm_left -= n;
-		moved += n;
-	}
-	if (!ch->bm_left && ch->bm_last)
-		ch->bm_status &= (uint8_t)~BM_ACTIVE;
-	return moved;
-}
-
-uint32_t bm_to_ram(struct ata_channel *ch, const uint8_t *buf, uint32_t len)
-{
-	return bm_move(ch, (uint8_t *)(uintptr_t)buf, len, true);
-}
-
-uint32_t bm_from_ram(struct ata_channel *ch, uint8_t *buf, uint32_t len)
-{
-	return bm_move(ch, buf, len, false);
-}
-
-static void bm_command(struct ata_channel *ch, uint8_t val)
-{
-	bool was = ch->bm_command & BM_START;
-
-	ch->bm_command = val & (BM_START | BM_TO_RAM);
-	if (!(val & BM_START)) {
-		ch->bm_status &= (uint8_t)~BM_ACTIVE;
-	} else if (!was) {
-		ch->bm_status |= BM_ACTIVE;
-		ch->bm_next = ch->bm_table;
-		ch->bm_left = ch->bm_last = 0;
-		if (ch->unit[ch->selected])
-			ata_dma_go(ch->unit[ch->selected]);
-	}
-}
-
-static uint8_t bm_byte_read(const struct ata_channel *ch, unsigned reg)
-{
-	switch (reg) {
-	case 0: return ch->bm_command;
-	case 2: return ch->bm_status;
-	case 4:
-	case 5:
-	case 6:
-	case 7: return (uint8_t)(ch->bm_table >> 8 * (reg - 4));
-	}
-	return 0;
-}
-
-static void bm_byte_write(struct ata_channel *ch, unsigned reg, uint8_t val)
-{
-	unsigned shift = 8 * (reg & 3);
-
-	machine_ports_changed(ch->controller);
-	switch (reg) {
-	case 0: bm_command(ch, val); break;
-	case 2:
-		ch->bm_status =
-			(uint8_t)((ch->bm_status & ~BM_CAPABLE & ~(val & (BM_INTR | BM_ERROR))) |
-				  (val & BM_CAPABLE));
-		break;
-	case 4:
-	case 5:
-	case 6:
-	case 7:
-		ch->bm_table &= ~(0xffu << shift);
-		ch->bm_table |= (uint32_t)val << shift;
-		ch->bm_table &= ~3u;
-		break;
-	}
-}
+/* ---- bus master (ide_busmaster.c) ---- */
 
 static uint64_t bm_read(struct device *dev, uint64_t addr, unsigned size)
 {
@@ -184,7 +61,7 @@ static uint64_t bm_read(struct device *dev, uint64_t addr, unsigned size)
 	uint64_t v = 0;
 
 	for (unsigned i = 0; i < size; i++, addr++)
-		v |= (uint64_t)bm_byte_read(&s->ch[addr >> 3 & 1], addr & 7) << 8 * i;
+		v |= (uint64_t)bm_reg_read(&s->ch[addr >> 3 & 1], addr & 7) << 8 * i;
 	return v;
 }
 
@@ -193,7 +70,7 @@ static void bm_write(struct device *dev, uint64_t addr, unsigned size, uint64_t 
 	struct piix3_ide *s = (struct piix3_ide *)dev;
 
 	for (unsigned i = 0; i < size; i++, addr++)
-		bm_byte_write(&s->ch[addr >> 3 & 1], addr & 7, (uint8_t)(val >> 8 * i));
+		bm_reg_write(&s->ch[addr >> 3 & 1], addr & 7, (uint8_t)(val >> 8 * i));
 }
 
 static const struct io_ops bm_ops = { bm_read, bm_write, .max_size = 4 };
@@ -440,14 +317,8 @@ static void channel_ports(struct ata_channel *ch, uint32_t bm)
 			port_show(ch->controller, ports[ch->n].base + ATA_REG_STATUS,
 				reg_read(ch, ATA_REG_STATUS, true));
 	}
-	if (!bm)
-		return;
-	bm += 8u * ch->n;
-	port_defer(ch->controller, bm, 1, 1, BM_START);
-	port_defer(ch->controller, bm + 2, 1, 1, 0);
-	port_defer(ch->controller, bm + 4, 1, 4, 0);
-	port_show(ch->controller, bm, ch->bm_command);
-	port_show(ch->controller, bm + 2, ch->bm_status);
+	if (bm)
+		bm_ports(ch, bm + 8u * ch->n);
 }
 
 static void ide_ports(struct device *dev)
@@ -535,8 +406,7 @@ static void ide_reset(struct device *dev)
 		struct ata_channel *ch = &s->ch[i];
 
 		ch->selected = ch->control = 0;
-		ch->bm_command = ch->bm_status = ch->bm_last = 0;
-		ch->bm_table = ch->bm_next = ch->bm_addr = ch->bm_left = 0;
+		bm_reset(ch);
 		line_set(&ch->irq, 0);
 	}
 	machine_ports_changed(dev);
@@ -548,8 +418,7 @@ static void ide_loaded(struct device *dev)
 
 	for (unsigned i = 0; i < ATA_CHANNELS; i++) {
 		s->ch[i].selected &= 1;
-		if (s->ch[i].bm_left > 0x10000)
-			s->ch[i].bm_left = 0x10000;
+		bm_loaded(&s->ch[i]);
 	}
 	pci_bars_update(&s->fn);
 	machine_ports_changed(dev);

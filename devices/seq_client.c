@@ -3,6 +3,7 @@
 #include "seq_client.h"
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "log.h"
@@ -11,24 +12,31 @@
 static struct trace_point tp_call = TRACE_POINT("seq_call");
 static struct trace_point tp_done = TRACE_POINT("seq_done");
 
-/* No spinning: replaylog waits for no one in a hurry, and the second CPU is the vCPU's. */
-#define SPIN_MAX_NS   (20 * 1000)
-#define SPIN_MIN_NS   (2 * 1000)
-#define WAIT_STEP_NS  (1000 * 1000 * 1000LL)
-#define STEPS_TO_WARN 5
-
 static const char *const message_names[] = {
 #define X(n) #n,
 	SEQ_MESSAGES(X)
 #undef X
 };
 
+/* A halted guest may wait as long as it likes. */
+static bool describe(const void *opaque, char *buf, size_t cap)
+{
+	const struct seq_req *rq = opaque;
+
+	snprintf(buf, cap, "%s at icount %" PRIu64, message_names[rq->hdr.type], rq->icount);
+	return rq->hdr.type != SEQ_HALT;
+}
+
 int seq_client_init(struct seq_client *c, struct chan *chan, struct machine_page *page,
 	unsigned n_streams, struct error *err)
 {
 	memset(c, 0, sizeof(*c));
-	c->chan = chan;
-	c->page = page;
+	c->peer = (struct peer){ .chan = chan,
+		.page = page,
+		.what = "sequencer",
+		.process = "replaylog",
+		.describe = describe };
+	peer_init(&c->peer);
 	c->n_streams = n_streams;
 	c->next_icount = SEQ_NEVER;
 	c->output = calloc(n_streams ? n_streams : 1, sizeof(*c->output));
@@ -45,29 +53,7 @@ void seq_client_done(struct seq_client *c)
 	memset(c, 0, sizeof(*c));
 }
 
-static int broken(struct seq_client *c, const struct seq_req *rq, int r, struct error *err)
-{
-	const char *why = chan_error(c->chan);
-
-	return error_set(err, -r, "sequencer (replaylog): %s at icount %" PRIu64 ": %s",
-		message_names[rq->hdr.type], rq->icount, why ? why : strerror(-r));
-}
-
-/* ---- waiting ---- */
-
-/*
- * Deadlines are for the report only: a peer that was stopped by a signal comes back, and if it is
- * dead the control socket tells. A halted guest may wait as long as it likes.
- */
-static void wait_report(const struct seq_client *c, const struct seq_req *rq, int steps)
-{
-	if (steps != STEPS_TO_WARN || rq->hdr.type == SEQ_HALT)
-		return;
-	if (c->page && atomic_load_acquire(&c->page->run_state) != RUN_RUNNING)
-		return;
-	log_warn("waiting for replaylog to answer %s at icount %" PRIu64 " for %d s",
-		message_names[rq->hdr.type], rq->icount, steps);
-}
+/* ---- asking ---- */
 
 static int send_all(
 	struct seq_client *c, struct seq_req *rq, const void *data, uint32_t len, struct error *err)
@@ -78,29 +64,21 @@ static int send_all(
 	memcpy(&s, rq, sizeof(*rq));
 	trace(&tp_call, "%s arg %u value %" PRIu64 " len %u icount %" PRIu64,
 		message_names[rq->hdr.type], rq->arg, rq->value, len, rq->icount);
-	for (int steps = 1;; steps++) {
-		int r = chan_send(c->chan, &s, data, len, WAIT_STEP_NS);
+	for (int steps = 0;;) {
+		int r = peer_send(&c->peer, rq, &s, data, len, &steps, err);
 
-		if (r == 0)
-			return 0;
-		if (r != -ETIMEDOUT)
-			return broken(c, rq, r, err);
-		wait_report(c, rq, steps);
+		if (r != -EAGAIN)
+			return r;
 	}
 }
 
 static int wait_one(struct seq_client *c, const struct seq_req *rq, struct error *err)
 {
-	static struct chan_spin spin = { .min_ns = SPIN_MIN_NS, .max_ns = SPIN_MAX_NS };
+	for (int steps = 0;;) {
+		int r = peer_wait(&c->peer, rq, &steps, err);
 
-	for (int steps = 1;; steps++) {
-		int r = chan_wait_learning(c->chan, &spin, WAIT_STEP_NS, -1);
-
-		if (r == 0)
-			return 0;
-		if (r != -ETIMEDOUT)
-			return broken(c, rq, r, err);
-		wait_report(c, rq, steps);
+		if (r != -EAGAIN)
+			return r;
 	}
 }
 
@@ -165,13 +143,13 @@ static int call(struct seq_client *c, struct seq_req *rq, const void *data, uint
 		r = wait_one(c, rq, err);
 		if (r < 0)
 			return r;
-		r = chan_peek(c->chan, &s, &bytes);
+		r = chan_peek(c->peer.chan, &s, &bytes);
 		if (r < 0)
-			return broken(c, rq, r, err);
+			return peer_broken(&c->peer, rq, r, err);
 		memcpy(done, &s, sizeof(*done));
 		if (done->hdr.type == SEQ_EVENT)
 			r = event_keep(c, done, bytes);
-		chan_release(c->chan);
+		chan_release(c->peer.chan);
 		if (r < 0)
 			return error_set(err, -r,
 				"sequencer (replaylog): event %u of %u bytes in answer to %s: more "
@@ -242,7 +220,7 @@ static bool halt_is_known(struct seq_client *c, uint64_t deadline_ns)
 {
 	bool known = c->halts_free && c->next_icount - c->icount > 1 &&
 		     c->next_icount > c->icount && deadline_ns != SEQ_NEVER &&
-		     !(c->page && atomic_load_acquire(&c->page->input_pending)) &&
+		     !(c->peer.page && atomic_load_acquire(&c->peer.page->input_pending)) &&
 		     ++c->n_halts % SEQ_HALTS_ASK != 0;
 
 	if (!known)

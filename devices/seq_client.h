@@ -7,8 +7,7 @@
 #define DEJAVM_SEQ_CLIENT_H
 
 #include "error.h"
-#include "ring.h"
-#include "segments.h"
+#include "peer.h"
 #include "seq.h"
 
 #define SEQ_CLIENT_EVENTS_MAX (1u << 16)
@@ -20,8 +19,7 @@ struct seq_output {
 };
 
 struct seq_client {
-	struct chan *chan;
-	struct machine_page *page; /* run state, for messages; may be NULL */
+	struct peer peer;
 	uint64_t icount, now_ns;   /* of the request that is being served: set by the caller */
 	uint64_t next_icount;	   /* where the log's next event lies, SEQ_NEVER when recording */
 	struct seq_output *output; /* one for each stream */

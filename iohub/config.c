@@ -189,10 +189,10 @@ static void ask_log(struct config *c, const struct options *o)
 
 /* ---- the canonical configuration ---- */
 
-static void key_add(struct config *c, const char *key, const char *fmt, ...)
+static Dejavm__Property *key_add(struct config *c, const char *key, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
-static void key_add(struct config *c, const char *key, const char *fmt, ...)
+static Dejavm__Property *key_add(struct config *c, const char *key, const char *fmt, ...)
 {
 	Dejavm__Property *p = &c->keys[c->n_keys];
 	va_list ap;
@@ -206,6 +206,7 @@ static void key_add(struct config *c, const char *key, const char *fmt, ...)
 	va_end(ap);
 	must(p->key && p->value);
 	c->key_ptrs[c->n_keys++] = p;
+	return p;
 }
 
 static void key_add_digest(struct config *c, const char *key, uint64_t hash, uint64_t len)
@@ -407,6 +408,7 @@ void config_add_drives(struct hub *hub)
 	for (unsigned i = 0; i < hub->opt.n_drives; i++) {
 		const struct drive_plan *d = &hub->opt.drives[i];
 		char *text = disks_describe(hub, i), key[32];
+		Dejavm__Property *p;
 
 		dejavm__drive_config__init(&c->drives[i]);
 		c->drives[i].index = i;
@@ -417,7 +419,8 @@ void config_add_drives(struct hub *hub)
 		c->drive_ptrs[i] = &c->drives[i];
 		snprintf(key, sizeof(key), "drive.%u", i);
 		must(text);
-		key_add(c, key, "%s", text);
+		p = key_add(c, key, "%s", text);
+		p->files = disks_described_names(hub, i, &p->n_files);
 		free(text);
 	}
 	c->machine.drives = c->drive_ptrs;
@@ -474,6 +477,7 @@ void config_done(struct config *c)
 	for (size_t i = 0; i < c->n_keys; i++) {
 		free(c->keys[i].key);
 		free(c->keys[i].value);
+		free(c->keys[i].files);
 	}
 	for (size_t i = 0; i < c->machine.n_devices; i++)
 		for (size_t k = 0; k < c->devices[i].n_props; k++)

@@ -17,6 +17,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "diskkey.h"
 #include "hash.h"
 #include "hub.h"
 #include "log.h"
@@ -97,8 +98,7 @@ static int open_file(
 			hub->opt.drives[other->drive].id, other->write ? " for writing" : "");
 	}
 	/* The overlay of a recording is not part of what it began with. */
-	return keep_file(hub, drive, name, write,
-		*d->drives[drive].snapshot && !strcmp(name, d->drives[drive].file), fd, err);
+	return keep_file(hub, drive, name, write, !strcmp(name, d->drives[drive].kept), fd, err);
 }
 
 static int get_file(struct hub *hub, const Dejavm__OpenImage *m, struct error *err)
@@ -187,9 +187,9 @@ static int make_overlay(struct hub *hub, const struct drive_plan *plan, struct e
 	Dejavm__BlkDrive *b = &d->drives[plan->index];
 	int fd;
 
-	if (plan->left_alone && !plan->snapshot)
-		fprintf(stderr, "dejavm: info: %s: overlay=%s is not touched by a replay\n",
-			plan->image->option, plan->left_alone);
+	if (plan->kept)
+		fprintf(stderr, "dejavm: info: %s: overlay=%s is not written by a replay\n",
+			plan->image->option, plan->kept);
 	if (!plan->overlay && !plan->temporary)
 		return 0;
 	if (plan->overlay) {
@@ -241,7 +241,15 @@ static void tell_injects(struct disks *d, const struct drive_plan *plan)
 	d->drives[plan->index].n_inject = plan->n_inject;
 }
 
-static void tell_drive(struct disks *d, const struct drive_plan *plan)
+/* For its snapshots. A replay that does not begin with one can do without. */
+static void tell_kept(Dejavm__BlkDrive *b, const struct drive_plan *plan, const struct options *o)
+{
+	b->kept_needed = o->rr_snapshot || o->loadvm;
+	if (plan->kept && (b->kept_needed || access(plan->kept, F_OK) == 0))
+		b->kept = (char *)plan->kept;
+}
+
+static void tell_drive(struct disks *d, const struct drive_plan *plan, const struct options *o)
 {
 	static const Dejavm__BlkCache caches[] = {
 		[DRIVE_WRITEBACK] = DEJAVM__BLK_CACHE__BLK_CACHE_WRITEBACK,
@@ -259,14 +267,10 @@ static void tell_drive(struct disks *d, const struct drive_plan *plan)
 		if (plan->image->format)
 			b->format = plan->image->format;
 	}
-	if (plan->snapshot) {
-		b->file = (char *)plan->left_alone;
-		b->format = (char *)"qcow2";
-		b->snapshot = (char *)plan->snapshot;
-	}
 	b->readonly = plan->readonly;
 	b->cache = caches[plan->cache];
 	b->ignore_discard = plan->ignore_discard;
+	tell_kept(b, plan, o);
 	tell_injects(d, plan);
 	d->drive_ptrs[plan->index] = b;
 }
@@ -278,7 +282,7 @@ int disks_open(struct hub *hub, struct error *err)
 
 	dejavm__blk_config__init(&d->config);
 	for (size_t i = 0; i < hub->opt.n_drives && r == 0; i++) {
-		tell_drive(d, &hub->opt.drives[i]);
+		tell_drive(d, &hub->opt.drives[i], &hub->opt);
 		r = make_overlay(hub, &hub->opt.drives[i], err);
 	}
 	d->config.drives = d->drive_ptrs;
@@ -311,6 +315,17 @@ void disks_on_opened(struct hub *hub, const Dejavm__DrivesOpened *m)
 		life_refused(hub, err.msg);
 }
 
+void disks_on_restored(struct hub *hub, const char *kept_view)
+{
+	struct disks *d = &hub->disks;
+
+	free(d->kept_view);
+	d->kept_view = strdup(kept_view);
+	must(d->kept_view);
+	for (size_t i = 0; i < hub->opt.n_drives; i++)
+		d->drives[i].kept_view = d->kept_view;
+}
+
 /* ---- what the log says ---- */
 
 static void describe_file(FILE *f, int fd)
@@ -318,13 +333,24 @@ static void describe_file(FILE *f, int fd)
 	static uint8_t head[HEADER_LEN];
 	off_t len = lseek(fd, 0, SEEK_END);
 	ssize_t n = pread(fd, head, sizeof(head), 0);
+	struct disk_key_file file = { .len = (uint64_t)len,
+		.head = hash64(0, head, n > 0 ? (size_t)n : 0) };
 	struct stat st = { 0 };
 
-	fstat(fd, &st);
-	fprintf(f, " %lld-%lld.%09ld-%016llx", (long long)len,
-		S_ISREG(st.st_mode) ? (long long)st.st_mtim.tv_sec : 0,
-		S_ISREG(st.st_mode) ? st.st_mtim.tv_nsec : 0,
-		(unsigned long long)hash64(0, head, n > 0 ? (size_t)n : 0));
+	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) {
+		file.mtime_s = st.st_mtim.tv_sec;
+		file.mtime_ns = (uint32_t)st.st_mtim.tv_nsec;
+	}
+	disk_key_put_file(f, &file);
+}
+
+/*
+ * Is it one of the files that the log and snapshots keep something of? What the machine itself
+ * writes changes, and takes its snapshots along: it is not.
+ */
+static bool is_described(const struct disk_file *f, unsigned drive)
+{
+	return f->drive == drive && !f->overlay && !f->write;
 }
 
 char *disks_describe(const struct hub *hub, unsigned drive)
@@ -340,10 +366,23 @@ char *disks_describe(const struct hub *hub, unsigned drive)
 	must(f);
 	fprintf(f, "%llu", (unsigned long long)d->info[drive].len);
 	for (size_t i = 0; i < d->n_files; i++)
-		if (d->files[i].drive == drive && !d->files[i].overlay)
+		if (is_described(&d->files[i], drive))
 			describe_file(f, d->files[i].fd);
 	fclose(f);
 	return text;
+}
+
+char **disks_described_names(const struct hub *hub, unsigned drive, size_t *ret_n)
+{
+	const struct disks *d = &hub->disks;
+	char **names = calloc(d->n_files + 1, sizeof(*names));
+
+	must(names);
+	*ret_n = 0;
+	for (size_t i = 0; i < d->n_files; i++)
+		if (is_described(&d->files[i], drive))
+			names[(*ret_n)++] = d->files[i].name;
+	return names;
 }
 
 void disks_close(struct hub *hub)
@@ -362,5 +401,6 @@ void disks_close(struct hub *hub)
 		free(d->overlay[i]);
 		free(d->backing[i]);
 	}
+	free(d->kept_view);
 	memset(d, 0, sizeof(*d));
 }

@@ -30,6 +30,7 @@ struct disks {
 	Dejavm__BlkInject inject[BLK_DRIVES_MAX][DRIVE_INJECTS_MAX],
 		*inject_ptrs[BLK_DRIVES_MAX][DRIVE_INJECTS_MAX];
 	char *backing[BLK_DRIVES_MAX], *overlay[BLK_DRIVES_MAX];
+	char *kept_view;	      /* drives' kept_view, or NULL */
 	bool created[BLK_DRIVES_MAX]; /* the overlay has a name, and we made it */
 	struct disk_file *files;      /* in the order in which they were opened */
 	size_t n_files;
@@ -48,8 +49,12 @@ void disks_before_welcome(struct hub *hub);
 /* blkproxy's messages. */
 void disks_on_open(struct hub *hub, const Dejavm__OpenImage *m);
 void disks_on_opened(struct hub *hub, const Dejavm__DrivesOpened *m);
+/* A snapshot was loaded: blkproxy's next life has to show the same. */
+void disks_on_restored(struct hub *hub, const char *kept_view);
 /* The disk and its files in the words of the log's configuration; the caller frees it. */
 char *disks_describe(const struct hub *hub, unsigned drive);
+/* The names of the files that it describes, which are ours; the caller frees the list. */
+char **disks_described_names(const struct hub *hub, unsigned drive, size_t *ret_n);
 void disks_close(struct hub *hub);
 
 #endif

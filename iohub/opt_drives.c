@@ -285,12 +285,10 @@ static int plan_writes(const struct options *o, struct drive_plan *d, int snapsh
 		return error_set(err, EINVAL,
 			"%s: overlay=%s and snapshot contradict each other: writes go to one file",
 			d->image->option, overlay);
-	if (overlay && o->rr == RR_DO_REPLAY) {
-		d->left_alone = overlay;
-		d->snapshot = o->rr_snapshot;
-	} else {
+	if (o->rr == RR_DO_REPLAY)
+		d->kept = overlay;
+	else
 		d->overlay = overlay;
-	}
 	/* Recording and replaying, an image is never written. */
 	d->temporary =
 		!d->overlay && (o->rr != RR_OFF || snapshot == 1 || (o->snapshot && snapshot < 0));

@@ -143,8 +143,7 @@ struct drive_plan {
 	const struct drive_spec *image; /* NULL: no medium */
 	const char *overlay;		/* writes go to this file */
 	bool temporary;			/* or to one without a name */
-	const char *left_alone;		/* a replay does not touch this overlay */
-	const char *snapshot;		/* ... but begins with this snapshot in it */
+	const char *kept; /* replaying: the recording's overlay=, which is only read */
 	bool readonly, cdrom;
 	enum drive_cache cache;
 	bool ignore_discard;

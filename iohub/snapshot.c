@@ -94,6 +94,16 @@ static void state_send(struct hub *hub, int part, int op)
 	process_send(s->from, &c);
 }
 
+/* Is there a disk whose recording's overlay is not at hand? */
+static bool kept_is_missing(const struct hub *hub)
+{
+	for (size_t i = 0; i < hub->opt.n_drives; i++)
+		if (hub->opt.rr == RR_DO_REPLAY && hub->opt.drives[i].temporary &&
+			!*hub->disks.drives[i].kept)
+			return true;
+	return false;
+}
+
 /* Writes go to files that end with the run: so do snapshots in them. */
 static bool disks_are_temporary(const struct hub *hub)
 {
@@ -143,8 +153,7 @@ static void failed(struct hub *hub, const char *fmt, ...)
 	else
 		snprintf(what, sizeof(what), "cannot %s snapshot '%s': %s%s", verbs[s->what],
 			s->name, text,
-			s->what == SNAPSHOT_DO_LOAD && disks_are_temporary(hub) &&
-					hub->opt.rr == RR_DO_REPLAY
+			s->what == SNAPSHOT_DO_LOAD && kept_is_missing(hub)
 				? " (a recording's snapshots are in its disks' overlay=FILE)"
 				: "");
 	if (s->spoilt) {
@@ -271,7 +280,6 @@ static void store_send(struct hub *hub, int op)
 	r.n_parts = 3;
 	r.config = hub->config.key_ptrs;
 	r.n_config = hub->config.n_keys;
-	r.at_start = hub->life.phase == LIFE_SETUP;
 	c.msg_case = DEJAVM__CONTROL__MSG_SNAPSHOT_REQUEST;
 	c.snapshot_request = &r;
 	s->from = store_process(hub);
@@ -376,6 +384,8 @@ void snapshot_on_reply(struct process *p, const Dejavm__SnapshotReply *r)
 		failed(p->hub, "states are missing");
 		return;
 	}
+	if (s->step->op == DEJAVM__SNAPSHOT_OP__SNAPSHOT_RESTORE)
+		disks_on_restored(p->hub, r->kept_view);
 	s->step++;
 	run_step(p->hub);
 }

@@ -182,7 +182,10 @@ static void read_config(struct proc *p, struct sequencer_conf *c)
 	if (!me.config)
 		proc_fatal(p, "no memory");
 	for (size_t i = 0; i < rc->n_config; i++)
-		me.config[i] = (struct config_item){ rc->config[i]->key, rc->config[i]->value };
+		me.config[i] = (struct config_item){ .key = rc->config[i]->key,
+			.value = rc->config[i]->value,
+			.files = rc->config[i]->files,
+			.n_files = rc->config[i]->n_files };
 	c->config = me.config;
 	c->n_config = rc->n_config;
 	if (c->mode != SOURCE_NONE && (c->log_fd = proc_segment_fd(p, "logfile")) < 0)

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "blk.h"
+#include "diskkey.h"
 #include "log_words.h"
 #include "replay.h"
 
@@ -169,22 +170,40 @@ static void print_escaped(FILE *f, const char *p, size_t n)
 	fputs(text, f);
 }
 
+/* A disk's files are named, and what of them has changed. False: it is nothing of the kind. */
+static bool print_disk(FILE *f, const struct log_config_item *it, const struct config_item *mine)
+{
+	char *was = strndup(it->value, it->value_len);
+	char *text = was ? disk_key_difference("log", was, mine->value, mine->files, mine->n_files)
+			 : NULL;
+
+	if (text)
+		fputs(text, f);
+	free(was);
+	free(text);
+	return text != NULL;
+}
+
 static void compare_item(struct sequencer *s, FILE *f, const struct log_config_item *it, int *n)
 {
 	for (size_t i = 0; i < s->conf.n_config; i++) {
-		const char *value = s->conf.config[i].value;
+		const struct config_item *mine = &s->conf.config[i];
 
-		if (!key_is(it, s->conf.config[i].key))
+		if (!key_is(it, mine->key))
 			continue;
-		if (strlen(value) == it->value_len && !memcmp(it->value, value, it->value_len))
+		if (strlen(mine->value) == it->value_len &&
+			!memcmp(it->value, mine->value, it->value_len))
 			return;
 		++*n;
 		fputs("\n  ", f);
 		print_escaped(f, it->key, it->key_len);
-		fputs(": log ", f);
+		fputs(": ", f);
+		if (mine->n_files && print_disk(f, it, mine))
+			return;
+		fputs("log ", f);
 		print_escaped(f, it->value, it->value_len);
 		fputs(", this machine ", f);
-		print_escaped(f, value, strlen(value));
+		print_escaped(f, mine->value, strlen(mine->value));
 		return;
 	}
 	++*n;

@@ -42,6 +42,9 @@ enum run_status {
 
 struct config_item {
 	const char *key, *value;
+	/* what a value drive.N describes, for messages (proto/diskkey.h) */
+	char *const *files;
+	size_t n_files;
 };
 
 struct sequencer_conf {

@@ -7,7 +7,7 @@
 # Options are those of the table, or of boot or disk where that alone is asked for:
 #   --quick          a tenth of the work, fewer columns: some minutes in all
 #   --runs N         medians of N (table: 1, boot: 3)
-#   --rows A,B --configs A,B --scale F --apart --cpu --json FILE --list      see tests/bench/table.py --help
+#   --rows A,B --configs A,B --scale F --apart --cpu --pin CPU --json FILE --list      see tests/bench/table.py --help
 #
 # QEMU's columns appear where qemu-system-i386 is installed.
 set -eu

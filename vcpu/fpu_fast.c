@@ -197,14 +197,7 @@ bool fast_atan2(struct f80_env *e, struct f80 y, struct f80 x, struct f80 *ret)
 
 	if (!f80_is_normal(x) || !f80_is_normal(y))
 		return false;
-	a = xf_from(x);
-	b = xf_from(y);
-	swap = b.exp > a.exp || (b.exp == a.exp && b.m > a.m);
-	if (swap) {
-		t = a;
-		a = b;
-		b = t;
-	}
+	swap = atan_order(y, x, &a, &b);
 	k = atan_reduce(a, b, &t);
 	if (!t.m || t.exp > -7 || !exp_is_tame(t.exp))
 		return false;

@@ -234,14 +234,7 @@ struct f80 f80_atan2(struct f80_env *e, struct f80 y, struct f80 x)
 				special == 3 ? fx_pi - (fx_pi >> 2)
 					     : fx_pi >> (special == 1 ? 2 : special == 2)),
 			false);
-	a = xf_from(x);
-	b = xf_from(y);
-	swap = b.exp > a.exp || (b.exp == a.exp && b.m > a.m);
-	if (swap) {
-		t = a;
-		a = b;
-		b = t;
-	}
+	swap = atan_order(y, x, &a, &b);
 	k = atan_kernel(a, b, &t);
 	if (k == 0 && !swap && !f80_neg(x)) {
 		t.neg = neg;

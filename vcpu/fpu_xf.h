@@ -124,6 +124,18 @@ static inline bool half_pi_reduce(uint64_t m, int exp, u128 *ret_n, u128 *ret_r)
 	return neg;
 }
 
+/* FPATAN's operands, finite and not 0, as a >= b > 0. True: x was the smaller one, and the angle
+ * lies at the other axis. */
+static inline bool atan_order(struct f80 y, struct f80 x, struct xf *ret_a, struct xf *ret_b)
+{
+	const struct xf fx = xf_from(x), fy = xf_from(y);
+	bool swap = fy.exp > fx.exp || (fy.exp == fx.exp && fy.m > fx.m);
+
+	*ret_a = swap ? fy : fx;
+	*ret_b = swap ? fx : fy;
+	return swap;
+}
+
 /*
  * atan(b / a), 0 < b <= a, is atan(k / 32) + atan(*ret_t), k returned. 0 < |t| < 1/64, or m == 0.
  */

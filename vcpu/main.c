@@ -253,14 +253,9 @@ static bool run_boundary(struct vcpu *v)
 static void run_slice(struct vcpu *v)
 {
 	struct cpu *cpu = v->cpu;
-	uint64_t limit = cpu->icount + v->slice, apic = lapic_deadline_icount(cpu);
 
-	if (apic < limit)
-		limit = apic;
-	if (cpu->stop_icount < limit)
-		limit = cpu->stop_icount;
-	if (limit > cpu->icount)
-		cpu_run(cpu, limit);
+	/* stop_icount and the local APIC's timer are cpu_run()'s own ends. */
+	cpu_run(cpu, cpu->icount + v->slice);
 	atomic_set(&v->bus.machine->icount_now, cpu->icount);
 	if (stats_asked) {
 		stats_asked = 0;

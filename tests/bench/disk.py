@@ -8,15 +8,12 @@ and QEMU, plain, recording, and (dejavm) replaying. Sizes of the logs.
 In all of them the image is one qcow2 file in the host's page cache, and writes go to a fresh temporary overlay over it (snapshot=on), so
 that all do the same work. Rows and configurations: --list. Needs scripts/fetch-disk.sh's images.
 """
-import argparse
-import json
 import os
 import shutil
 import signal
 import stat
 import subprocess
 import sys
-import tempfile
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -45,10 +42,10 @@ def make_parts(out):
     """The guest's program and initramfs, and the disk that it reads and writes."""
     os.makedirs(out, exist_ok=True)
     src, exe = os.path.join(guestdisk.SOURCES, "disk.c"), os.path.join(out, "disk32")
-    init, cpio_path, image = os.path.join(guestdisk.SOURCES, "diskinit.sh"), os.path.join(out, "disk.cpio"), os.path.join(out, "disk.qcow2")
+    init, cpio_path, image = guestdisk.script("diskinit.sh"), os.path.join(out, "disk.cpio"), os.path.join(out, "disk.qcow2")
     if not guestdisk.newer(exe, [src]):
         subprocess.run(["gcc", "-m32", "-march=i686", "-std=gnu11", "-Wall", "-Wextra", "-Werror", "-O2", "-static", src, "-o", exe], check=True)
-    if not guestdisk.newer(cpio_path, [exe, init, __file__, made("modules/order")]):
+    if not guestdisk.newer(cpio_path, [exe, init, guestdisk.script("common.sh"), __file__, made("modules/order")]):
         cpio = guestdisk.base_cpio(session.guest_dir(), init)
         cpio.add("modules", stat.S_IFDIR | 0o755)
         for n in sorted(os.listdir(made("modules"))):
@@ -105,7 +102,7 @@ class OnDisk:
     def cpu(self, m):
         """A replay ends where the recording did, at the login: it may be gone."""
         try:
-            return table.cpu_time(self.worker(m))
+            return table.cpu_time(self.workers(m))
         except (KeyError, OSError):
             return 0
 
@@ -138,12 +135,15 @@ class Dejavm(OnDisk, table.Dejavm):
     def main(self, m):
         return m.members()["hub"]
 
+    def workers(self, m):
+        return list(m.members().values())
+
     def start(self, rows):
         self.log = os.path.join(self.logs, f"{self.engine}-{rows[0][0]}")
         rr = "" if self.mode == "plain" else f",rr={self.mode},rrfile={self.log}"
         if self.mode == "replay" and not os.path.exists(self.log):
             raise table.Failure(f"{self.name} needs a run of {self.engine}-record before it")
-        return session.Machine(self.boot_args(rows, "vmlinux") + ["-accel", self.engine, "-icount", f"shift={self.opts.shift}{rr}"])
+        return session.Machine(self.boot_args(rows, "vmlinux") + ["-accel", self.engine, "-icount", f"shift={self.opts.shift}{rr}"] + self.opts.dejavm_args)
 
     def figures(self, m, row, r):
         if row == BOOT:
@@ -195,49 +195,9 @@ def show(rows, configs, results, opts):
 
 
 def main():
-    ap = argparse.ArgumentParser(formatter_class=argparse.RawDescriptionHelpFormatter, description=__doc__)
-    ap.add_argument("--rows", help="only these rows")
-    ap.add_argument("--configs", help="only these columns")
-    ap.add_argument("--runs", type=int, default=1)
-    ap.add_argument("--scale", type=float, default=1.0, help="factor for all sizes")
-    ap.add_argument("--quick", action="store_true", help="a tenth of the work")
-    ap.add_argument("--apart", action="store_true", help="a machine for each row")
-    ap.add_argument("--cpu", action="store_true", help="show processor time of the process that executes the guest: for a busy host")
-    ap.add_argument("--ram", type=int, default=128)
-    ap.add_argument("--shift", type=int, default=3)
-    ap.add_argument("--json", default=None)
-    ap.add_argument("--list", action="store_true")
-    opts = ap.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("disk.py: ended by a signal"))
-    build = os.environ.get("DEJAVM_BUILD", os.path.join(session.ROOT, "build"))
-    if opts.quick:
-        opts.scale *= 0.1
-    parts = make_parts(os.path.join(build, "bench"))
-    logs = tempfile.mkdtemp(prefix="dejavm-bench-")
-    try:
-        configs = all_configs(parts, opts, logs)
-        if opts.list:
-            for row, size, what in ROWS:
-                print(f"{row:10} {size:10} {what}")
-            print("configurations:", " ".join(c.name for c in configs))
-            return 0
-        if opts.configs:
-            names = table.choose(opts.configs, [c.name for c in configs], "configuration")
-            configs = [c for c in configs if c.name in names]
-        wanted = table.choose(opts.rows, [r[0] for r in ROWS], "row") if opts.rows else [r[0] for r in ROWS]
-        rows = [(row, max(1, round(size * opts.scale)) if row != BOOT else size) for row, size, _ in ROWS if row in wanted]
-        results = table.measure(rows, configs, opts)
-    finally:
-        shutil.rmtree(logs, ignore_errors=True)
-    table.compare_results(results)
-    show(rows, configs, results, opts)
-    bad = table.show_failures(results)
-    path = opts.json or os.path.join(build, "bench-disk.json")
-    with open(path, "w") as f:
-        json.dump({"host": table.host(), "sizes": dict(rows), "shift": opts.shift, "ram_mb": opts.ram, "runs": opts.runs, "rows": results},
-                  f, indent=1)
-    print(f"all figures: {path}")
-    return 1 if bad else 0
+    opts = table.arguments(ram=128).parse_args()
+    parts = make_parts(os.path.join(table.build_dir(), "bench"))
+    return table.Table(ROWS, [BOOT], lambda logs: all_configs(parts, opts, logs), show, "bench-disk.json").run(opts)
 
 
 if __name__ == "__main__":

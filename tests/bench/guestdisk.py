@@ -110,7 +110,11 @@ def add_file(cpio, name, path):
     cpio.add(name, stat.S_IFREG | 0o755, read(path))
 
 
-def base_cpio(guest, init=os.path.join(SOURCES, "init.sh")):
+def script(name):
+    return os.path.join(SOURCES, name)
+
+
+def base_cpio(guest, init=script("init.sh")):
     cpio = mkinitramfs.Newc()
     for d in ("bin", "dev", "proc", "tmp", "root", "lib", "lib/i386-linux-gnu", "usr", "usr/bin"):
         cpio.add(d, stat.S_IFDIR | 0o755)
@@ -120,6 +124,7 @@ def base_cpio(guest, init=os.path.join(SOURCES, "init.sh")):
     for a in mkinitramfs.APPLETS:
         cpio.add("bin/" + a, stat.S_IFLNK | 0o777, b"busybox")
     add_file(cpio, "init", init)
+    add_file(cpio, "common.sh", script("common.sh"))
     return cpio
 
 
@@ -135,14 +140,14 @@ def make(guest, out):
     build_programs(out)
     link_natives(out)
     data, boot, bench = (os.path.join(out, n) for n in ("data", "boot.cpio", "bench.cpio"))
-    common = [__file__, mkinitramfs.__file__, os.path.join(SOURCES, "init.sh"), os.path.join(guest, "busybox")]
+    common = [__file__, mkinitramfs.__file__, script("init.sh"), script("common.sh"), os.path.join(guest, "busybox")]
     vmlinux = os.path.join(guest, "vmlinux")
     if not newer(data, [__file__, vmlinux]):
         write(data, read(vmlinux)[DATA_FROM:DATA_FROM + DATA_LEN])
     if not newer(boot, common):
         write(boot, base_cpio(guest).finish())
     programs = [(name, os.path.join(out, "i386", name)) for name, _, _ in PROGRAMS]
-    scripts = [(name, os.path.join(SOURCES, name)) for name in ("rows.sh", "mix.lua")]
+    scripts = [(name, script(name)) for name in ("rows.sh", "mix.lua")]
     packaged = packaged_files(os.path.join(guest, "bench-root"))
     if not newer(bench, common + [data] + [p for _, p in programs + scripts + packaged]):
         cpio = base_cpio(guest)

@@ -107,15 +107,18 @@ class Native:
         return {"seconds": times[b"END"] - times[b"START"], "result": result}
 
 
-def cpu_time(pid):
-    """Processor time that a process and its threads have had, in seconds, to 10 ms."""
-    with open(f"/proc/{pid}/stat") as f:
-        fields = f.read().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+def cpu_time(pids):
+    """Processor time that processes and their threads have had, in seconds, to 10 ms each."""
+    ticks = 0
+    for pid in pids:
+        with open(f"/proc/{pid}/stat") as f:
+            fields = f.read().rsplit(")", 1)[1].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 class Guest:
-    """What the two emulators have in common. start() gives a running machine, worker() its process that executes the guest, figures() adds
+    """What the two emulators have in common. start() gives a running machine, workers() the processes whose time counts, figures() adds
     what only one emulator knows."""
 
     def __init__(self, parts, opts):
@@ -145,16 +148,16 @@ class Guest:
         m = self.start(rows)
         try:
             at_init = seen(r"@@ INIT\r?\n")
-            worker = self.worker(m)
+            workers = self.workers(m)
             good = {}
             for row, _ in rows:
                 if row in BOOTS:
-                    good[row] = {"seconds": at_init - m.start, "cpu_s": cpu_time(worker), "result": ""}
+                    good[row] = {"seconds": at_init - m.start, "cpu_s": cpu_time(workers), "result": ""}
                     continue
                 start = seen(r"@@ START \S+\r?\n")
-                cpu = cpu_time(worker)
+                cpu = cpu_time(workers)
                 end = seen(r"@@ END \S+\r?\n")
-                cpu = cpu_time(worker) - cpu
+                cpu = cpu_time(workers) - cpu
                 last = m.expect(r"@@ RESULT [^\r\n]*\r?\n", RUN_LIMIT_S).end()
                 try:
                     a, b, result = parse_row(bytes(m.output[m.mark:last]).decode(errors="replace"))
@@ -188,8 +191,8 @@ class Qemu(Guest):
                   "record": ["-icount", f"shift=1,rr=record,rrfile={self.log}"]}
         return boot.Qemu(self.boot_args(rows, "vmlinuz") + icount[self.mode])
 
-    def worker(self, m):
-        return m.proc.pid
+    def workers(self, m):
+        return [m.proc.pid]
 
     def figures(self, m, row, r):
         if self.mode == "record":
@@ -216,8 +219,8 @@ class Dejavm(Guest):
         args = self.boot_args(rows, "vmlinuz" if rows[0][0] == "boot" else "vmlinux")
         return session.Machine(args + ["-accel", self.engine, "-icount", f"shift={self.opts.shift}{rr}"] + self.opts.dejavm_args)
 
-    def worker(self, m):
-        return m.members()["vcpu"]
+    def workers(self, m):
+        return [m.members()["vcpu"]]
 
     def figures(self, m, row, r):
         total = m.stats()["icount"]
@@ -370,55 +373,98 @@ def choose(wanted, known, what):
     return names
 
 
-def main():
-    ap = argparse.ArgumentParser(formatter_class=argparse.RawDescriptionHelpFormatter, description=__doc__)
+# ---- the program; disk.py's too ----
+
+def arguments(ram):
+    ap = argparse.ArgumentParser(formatter_class=argparse.RawDescriptionHelpFormatter, description=sys.modules["__main__"].__doc__)
     ap.add_argument("--rows", help="only these rows")
-    ap.add_argument("--configs", help="only these columns; default: native, QEMU's, the default engine's, other engines' record")
+    ap.add_argument("--configs", help="only these columns")
     ap.add_argument("--runs", type=int, default=1)
     ap.add_argument("--scale", type=float, default=1.0, help="factor for all sizes")
-    ap.add_argument("--quick", action="store_true", help="a tenth of the work, without QEMU's icount and record and our replay")
+    ap.add_argument("--quick", action="store_true", help="a tenth of the work")
     ap.add_argument("--apart", action="store_true", help="a machine for each row")
-    ap.add_argument("--cpu", action="store_true", help="show processor time of the process that executes the guest: for a busy host")
-    ap.add_argument("--ram", type=int, default=256)
+    ap.add_argument("--cpu", action="store_true", help="show processor time (disk.py: of all processes; else of the one that executes the guest): "
+                    "for a busy host")
+    ap.add_argument("--pin", type=int, metavar="CPU", help="run everything on this processor: what remains is the work, without what the host "
+                    "makes of passing it around")
+    ap.add_argument("--ram", type=int, default=ram)
     ap.add_argument("--shift", type=int, default=3)
     ap.add_argument("--json", default=None)
     ap.add_argument("--list", action="store_true")
-    ap.add_argument("--dejavm-args", default="", help="further options for dejavm, separated by spaces")
-    opts = ap.parse_args()
-    # So that the machines that run are ended by their owners.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("table.py: ended by a signal"))
-    opts.dejavm_args = opts.dejavm_args.split()
-    build = os.environ.get("DEJAVM_BUILD", os.path.join(session.ROOT, "build"))
-    if opts.quick:
-        opts.scale *= 0.1
-    found = engines()
-    parts = guestdisk.make(session.guest_dir(), os.path.join(build, "bench"))
-    logs = tempfile.mkdtemp(prefix="dejavm-bench-")
-    try:
-        configs = all_configs(parts, opts, logs, found)
-        if opts.list:
-            for row, size, what in ROWS:
-                print(f"{row:10} {size:10} {what}")
-            print("configurations:", " ".join(c.name for c in configs))
-            return 0
-        default = [c.name for c in configs if not isinstance(c, Dejavm) or c.engine == found[0] or (c.mode == "record" and c.engine != "check")]
+    ap.add_argument("--dejavm-args", type=str.split, default=[], help="further options for dejavm, separated by spaces")
+    return ap
+
+
+def build_dir():
+    return os.environ.get("DEJAVM_BUILD", os.path.join(session.ROOT, "build"))
+
+
+def list_all(rows, configs):
+    for row, size, what in rows:
+        print(f"{row:10} {size:10} {what}")
+    print("configurations:", " ".join(c.name for c in configs))
+
+
+class Table:
+    """What a program measures. rows: as ROWS; boots: those whose size is no amount of work; all_configs(logs): where they can run, logs
+    being a folder for recordings; default(names): those that are run unless --configs says otherwise; show(rows, configs, results, opts)."""
+
+    def __init__(self, rows, boots, all_configs, show, json_name, default=lambda names: names):
+        self.rows, self.boots, self.all_configs, self.show, self.json_name, self.default = rows, boots, all_configs, show, json_name, default
+
+    def choose_rows(self, opts):
+        known = [r[0] for r in self.rows]
+        wanted = choose(opts.rows, known, "row") if opts.rows else known
+        return [(row, size if row in self.boots else max(1, round(size * opts.scale))) for row, size, _ in self.rows if row in wanted]
+
+    def choose_configs(self, opts, configs):
+        known = [c.name for c in configs]
+        names = choose(opts.configs, known, "configuration") if opts.configs else self.default(known)
+        return [c for c in configs if c.name in names]
+
+    def write(self, opts, rows, results):
+        path = opts.json or os.path.join(build_dir(), self.json_name)
+        with open(path, "w") as f:
+            json.dump({"host": host(), "sizes": dict(rows), "shift": opts.shift, "ram_mb": opts.ram, "runs": opts.runs, "pin": opts.pin, "rows": results}, f, indent=1)
+        print(f"all figures: {path}")
+
+    def run(self, opts):
+        """Measures, shows, and returns the exit status."""
+        # So that the machines that run are ended by their owners.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by a signal"))
         if opts.quick:
-            default = [n for n in default if not n.endswith("-replay") and n not in ("qemu-icount", "qemu-record")]
-        names = choose(opts.configs, [c.name for c in configs], "configuration") if opts.configs else default
-        configs = [c for c in configs if c.name in names]
-        wanted = choose(opts.rows, [r[0] for r in ROWS], "row") if opts.rows else [r[0] for r in ROWS]
-        rows = [(row, max(1, round(size * opts.scale)) if row not in BOOTS else size) for row, size, _ in ROWS if row in wanted]
-        results = measure(rows, configs, opts)
-    finally:
-        shutil.rmtree(logs, ignore_errors=True)
-    compare_results(results)
-    show(rows, configs, results, opts)
-    bad = show_failures(results)
-    path = opts.json or os.path.join(build, "bench.json")
-    with open(path, "w") as f:
-        json.dump({"host": host(), "sizes": dict(rows), "shift": opts.shift, "ram_mb": opts.ram, "runs": opts.runs, "rows": results}, f, indent=1)
-    print(f"all figures: {path}")
-    return 1 if bad else 0
+            opts.scale *= 0.1
+        if opts.pin is not None:
+            os.sched_setaffinity(0, {opts.pin})
+        logs = tempfile.mkdtemp(prefix="dejavm-bench-")
+        try:
+            configs = self.all_configs(logs)
+            if opts.list:
+                list_all(self.rows, configs)
+                return 0
+            configs, rows = self.choose_configs(opts, configs), self.choose_rows(opts)
+            results = measure(rows, configs, opts)
+        finally:
+            shutil.rmtree(logs, ignore_errors=True)
+        compare_results(results)
+        self.show(rows, configs, results, opts)
+        bad = show_failures(results)
+        self.write(opts, rows, results)
+        return 1 if bad else 0
+
+
+def main():
+    opts = arguments(ram=256).parse_args()
+    found = engines()
+    parts = guestdisk.make(session.guest_dir(), os.path.join(build_dir(), "bench"))
+
+    def default(names):
+        """Native, QEMU's, the first engine's, the other engines' record; with --quick without QEMU's icount and record and our replay."""
+        others = [e for e in found[1:] if e != "check"]
+        names = [n for n in names if n.split("-")[0] not in found[1:] or n in [e + "-record" for e in others]]
+        return [n for n in names if not (opts.quick and (n.endswith("-replay") or n in ("qemu-icount", "qemu-record")))]
+
+    return Table(ROWS, BOOTS, lambda logs: all_configs(parts, opts, logs, found), show, "bench.json", default).run(opts)
 
 
 if __name__ == "__main__":

@@ -121,35 +121,113 @@ static void test_writable(void **state)
 	assert_works(drive_close(&d, &err));
 }
 
-/* A replay from the middle of a recording: over a snapshot in the recording's overlay. */
-static void test_snapshot_base(void **state)
-{
-	Dejavm__BlkDrive cfg = config("q", "qcow2");
-	struct image *img;
-	struct drive d;
-	uint8_t buf[3];
+/* ---- replaying: the recording's overlay between the image and ours ---- */
 
-	mem_qcow2("q", &(struct qcow2_how){ .len = LEN, .refcount_order = -1u });
-	img = must_open("q", false);
+static int open_with_base(const char *name, struct image **ret, struct error *err)
+{
+	struct image_how how = { .name = name, .no_backing = true, .opener = mem_open };
+	int r = image_open(&how, ret, err);
+
+	if (r == 0)
+		image_lay_over(*ret, must_open("base", true));
+	return r;
+}
+
+static void make_kept(void)
+{
+	struct image *img;
+
+	mem_qcow2("base", &(struct qcow2_how){ .len = LEN, .refcount_order = -1u });
+	img = must_open("base", false);
+	assert_works(image_write(img, 0, "base", 4, &err));
+	must_close(img);
+	/* What its header says is below it is not there any more. */
+	mem_qcow2("kept", &(struct qcow2_how){ .len = LEN,
+				  .refcount_order = -1u,
+				  .backing = "moved away",
+				  .backing_format = "qcow2" });
+	assert_works(open_with_base("kept", &img, &err));
 	assert_works(image_write(img, 0, "old", 3, &err));
 	assert_works(image_snapshot_create(img, &(struct image_snapshot){ .name = "s" }, &err));
 	assert_works(image_write(img, 0, "new", 3, &err));
-	must_close(img);
+	assert_works(image_close(img, &err));
+}
+
+static Dejavm__BlkDrive replayed(const char *view, bool needed)
+{
+	Dejavm__BlkDrive cfg = config("base", "qcow2");
+
 	mem_file("temporary");
-	cfg.snapshot = (char *)"s";
+	cfg.kept = (char *)"kept";
+	cfg.kept_view = (char *)view;
+	cfg.kept_needed = needed;
 	cfg.overlay = (char *)"temporary";
 	cfg.overlay_new = true;
-	cfg.backing = (char *)"q";
+	cfg.backing = (char *)"base";
+	return cfg;
+}
+
+static void shows(struct drive *d, const char *want)
+{
+	uint8_t buf[4];
+
+	assert_works(image_read(d->image, 0, buf, 4, &err));
+	assert_memory_equal(buf, want, 4);
+}
+
+static void test_kept(void **state)
+{
+	Dejavm__BlkDrive cfg;
+	struct drive d;
+	size_t len, len_after;
+	uint8_t *before, *after;
+
+	make_kept();
+	before = mem_copy("kept", &len);
+	cfg = replayed("s", true);
 	drive_init(&d, &cfg, true);
 	assert_works(drive_open(&d, mem_open, NULL, &err));
-	assert_works(image_read(d.image, 0, buf, 3, &err));
-	assert_memory_equal(buf, "old", 3);
+	shows(&d, "olde");
 	assert_works(image_write(d.image, 0, "xyz", 3, &err));
+	shows(&d, "xyze");
+	assert_works(image_snapshot_show(d.kept, NULL, &err));
+	assert_works(image_snapshot_apply(d.image, NULL, &err));
+	shows(&d, "base");
 	assert_works(drive_close(&d, &err));
-	img = must_open("q", true);
-	assert_works(image_read(img, 0, buf, 3, &err));
-	assert_memory_equal(buf, "new", 3);
-	must_close(img);
+	cfg = replayed("", false);
+	drive_init(&d, &cfg, true);
+	assert_works(drive_open(&d, mem_open, NULL, &err));
+	shows(&d, "base");
+	assert_works(drive_close(&d, &err));
+	after = mem_copy("kept", &len_after);
+	assert_int_equal(len, len_after);
+	assert_memory_equal(before, after, len);
+	free(before);
+	free(after);
+}
+
+static void test_kept_unusable(void **state)
+{
+	Dejavm__BlkDrive cfg;
+	struct drive d;
+
+	make_kept();
+	assert_int_equal(ftruncate(mem_file("kept"), 100), 0);
+	cfg = replayed("", false);
+	drive_init(&d, &cfg, true);
+	assert_works(drive_open(&d, mem_open, NULL, &err));
+	assert_null(d.kept);
+	shows(&d, "base");
+	assert_works(drive_close(&d, &err));
+	cfg = replayed("", true);
+	drive_init(&d, &cfg, true);
+	assert_refused(drive_open(&d, mem_open, NULL, &err), EINVAL, "kept");
+	drive_close(&d, NULL);
+	/* It was there when the machine began. */
+	cfg = replayed("s", false);
+	drive_init(&d, &cfg, true);
+	assert_refused(drive_open(&d, mem_open, NULL, &err), EINVAL, "kept");
+	drive_close(&d, NULL);
 }
 
 static void test_discard_ignored(void **state)
@@ -255,7 +333,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_teardown(test_quiesce, teardown),
 		cmocka_unit_test_teardown(test_writable, teardown),
-		cmocka_unit_test_teardown(test_snapshot_base, teardown),
+		cmocka_unit_test_teardown(test_kept, teardown),
+		cmocka_unit_test_teardown(test_kept_unusable, teardown),
 		cmocka_unit_test_teardown(test_discard_ignored, teardown),
 		cmocka_unit_test_teardown(test_wait_idle, teardown),
 		cmocka_unit_test_teardown(test_wait_idle_two, teardown),

@@ -499,6 +499,13 @@ static void test_snapshot_view(void **state)
 	assert_works(image_vmstate_read(view, "one", 0, buf, 5, &err));
 	assert_memory_equal(buf, "state", 5);
 	assert_refused(image_write(view, 0, "x", 1, &err), EROFS, "reading only");
+	assert_works(image_snapshot_show(view, NULL, &err));
+	assert_works(image_read(view, 0, buf, 3, &err));
+	assert_memory_equal(buf, "\0\0\0", 3);
+	assert_refused(image_snapshot_show(view, "two", &err), ENOENT, "no snapshot 'two'");
+	assert_works(image_snapshot_show(view, "one", &err));
+	assert_works(image_read(view, 0, buf, 3, &err));
+	assert_memory_equal(buf, "old", 3);
 	must_close(view);
 	after = mem_copy("q", &len_after);
 	assert_int_equal(len, len_after);
@@ -507,6 +514,17 @@ static void test_snapshot_view(void **state)
 	free(after);
 	assert_refused(open_with("q", true, "two", NULL, &view, &err), ENOENT, "no snapshot 'two'");
 	assert_refused(open_with("q", false, "one", NULL, &view, &err), EINVAL, "looked at");
+	/* Emptied: nothing is left of the disk but what the snapshot has. */
+	img = must_open("q", false);
+	assert_refused(image_snapshot_show(img, NULL, &err), EINVAL, "looked at");
+	assert_works(image_snapshot_apply(img, NULL, &err));
+	assert_works(image_read(img, 0, buf, 3, &err));
+	assert_memory_equal(buf, "\0\0\0", 3);
+	assert_works(image_write(img, 30000, "more", 4, &err));
+	assert_works(image_snapshot_apply(img, "one", &err));
+	assert_works(image_read(img, 0, buf, 3, &err));
+	assert_memory_equal(buf, "old", 3);
+	must_close(img);
 	assert_int_equal(ftruncate(mem_file("r"), 4096), 0);
 	assert_refused(open_with("r", true, "one", NULL, &view, &err), ENOTSUP, "no snapshots");
 }

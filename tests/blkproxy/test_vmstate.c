@@ -21,7 +21,7 @@
 #define RAM_LEN	 (NPAGES * RAM_PAGE_LEN)
 #define DISK_LEN (1u << 20)
 
-static int files[2];
+static int files[4]; /* 2 and 3: what a recording kept */
 
 static int open_file(void *opaque, const char *name, enum image_open_flags flags)
 {
@@ -74,13 +74,18 @@ static void tear_down(void)
 	munmap(ram, RAM_LEN);
 }
 
-/* The machine is what `what` says. */
-static void machine_be(uint8_t what)
+static void machine_ram_be(uint8_t what)
 {
 	for (uint32_t i = 0; i < RAM_LEN; i++)
 		ram[i] = i / RAM_PAGE_LEN % 3 == what % 3 ? 0 : (uint8_t)(i / 7 * what);
 	for (int i = 0; i < 3; i++)
 		memset(parts[i], what + i, sizeof(parts[i]));
+}
+
+/* The machine is what `what` says. */
+static void machine_be(uint8_t what)
+{
+	machine_ram_be(what);
 	for (int i = 0; i < 2; i++) {
 		uint8_t disk[512];
 
@@ -89,17 +94,22 @@ static void machine_be(uint8_t what)
 	}
 }
 
-static void machine_is(uint8_t what)
+static void disks_are(uint8_t what)
 {
-	for (uint32_t i = 0; i < RAM_LEN; i++)
-		if (ram[i] != (i / RAM_PAGE_LEN % 3 == what % 3 ? 0 : (uint8_t)(i / 7 * what)))
-			fail_msg("RAM at %u is not that of %u", i, what);
 	for (int i = 0; i < 2; i++) {
 		uint8_t disk[512];
 
 		assert_int_equal(image_read(store.image[i], 4096, disk, 512, NULL), 0);
 		assert_int_equal(disk[511], what * 2 + i);
 	}
+}
+
+static void machine_is(uint8_t what)
+{
+	for (uint32_t i = 0; i < RAM_LEN; i++)
+		if (ram[i] != (i / RAM_PAGE_LEN % 3 == what % 3 ? 0 : (uint8_t)(i / 7 * what)))
+			fail_msg("RAM at %u is not that of %u", i, what);
+	disks_are(what);
 }
 
 static const char *config_ram = "64M";
@@ -214,11 +224,85 @@ static void test_refused(void **state)
 	(void)state;
 }
 
+/* What was recorded becomes what lies below new images. */
+static void keep(void)
+{
+	static const char *const names[] = { "2", "3", "0", "1" };
+
+	for (int i = 0; i < 2; i++) {
+		struct image_how kept = {
+			.name = names[i], .format = "qcow2", .readonly = true, .opener = open_file
+		};
+		struct image_how above = { .name = names[2 + i],
+			.format = "qcow2",
+			.no_backing = true,
+			.opener = open_file };
+		struct qcow2_how fresh = { .len = DISK_LEN, .refcount_order = 4 };
+
+		assert_int_equal(image_close(store.image[i], NULL), 0);
+		files[2 + i] = files[i];
+		files[i] = memfd_create("image", MFD_CLOEXEC);
+		assert_int_equal(image_create_qcow2(files[i], &fresh, NULL), 0);
+		assert_int_equal(image_open(&kept, &store.kept[i], NULL), 0);
+		assert_int_equal(image_snapshot_show(store.kept[i], NULL, NULL), 0);
+		assert_int_equal(image_open(&above, &store.image[i], NULL), 0);
+		image_lay_over(store.image[i], store.kept[i]);
+	}
+}
+
+static void goes_to(const char *name, uint8_t what)
+{
+	assert_string_equal(ASK(OPEN, name, NULL), "");
+	assert_string_equal(ASK(RESTORE, "", NULL), "");
+	machine_is(what);
+}
+
+/* Replaying: to the recording's snapshots and our own, in any order. */
+static void test_kept(void **state)
+{
+	struct image *second;
+	uint64_t n;
+
+	set_up();
+	machine_be(1);
+	assert_string_equal(ASK(SAVE, "one", NULL), "");
+	machine_be(2);
+	assert_string_equal(ASK(SAVE, "two", NULL), "");
+	machine_be(3);
+	keep();
+	goes_to("two", 2);
+	assert_string_equal(store.view, "two");
+	machine_be(4);
+	goes_to("one", 1);
+	machine_ram_be(5); /* disks are still those of one, below */
+	assert_string_equal(ASK(SAVE, "mine", NULL), "");
+	goes_to("two", 2);
+	assert_string_equal(ASK(OPEN, "mine", NULL), "");
+	assert_string_equal(ASK(RESTORE, "", NULL), "");
+	assert_string_equal(store.view, "one");
+	disks_are(1);
+	goes_to("one", 1);
+	assert_string_equal(ASK(LIST, "", &n), "");
+	assert_int_equal(n, 3);
+	assert_non_null(strstr(ASK(DELETE, "one", NULL), "does not write"));
+	assert_non_null(strstr(ASK(OPEN, "three", NULL), "no snapshot 'three'"));
+	/* A disk of which the recording kept nothing. */
+	second = store.kept[1];
+	store.kept[1] = NULL;
+	assert_non_null(strstr(ASK(OPEN, "two", NULL), "there is none of '1'"));
+	store.kept[1] = second;
+	tear_down();
+	close(files[2]);
+	close(files[3]);
+	(void)state;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_there_and_back),
 		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_kept),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

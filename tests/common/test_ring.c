@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <string.h>
 #include <time.h>
 
@@ -733,6 +734,53 @@ static void a_spinner_needs_no_bell(void **state)
 	assert_int_equal(a.n_bells, 0);
 }
 
+#define ROUNDS 300
+
+/* Answers each message after a few microseconds of work, and sleeps in between. */
+static void *answer(void *arg)
+{
+	for (int i = 0; i < ROUNDS; i++) {
+		union slot s;
+		int64_t end;
+
+		if (chan_wait(&a, 0, 10000 * MS, -1) < 0 || chan_recv(&a, &s, NULL, 0) < 0)
+			break;
+		for (end = host_monotonic_ns() + 10000; host_monotonic_ns() < end;)
+			;
+		chan_send(&a, &s, NULL, 0, 0);
+	}
+	return NULL;
+}
+
+/* Answers come as soon as we let go of the processor that the peer needs, and not before: that is
+ * no reason to hold on to it for longer. */
+static void spinning_for_a_peer_on_our_processor_is_unlearnt(void **state)
+{
+	struct chan_spin spin = { .min_ns = 2000, .max_ns = 200000 };
+	cpu_set_t all, one;
+	pthread_t t;
+
+	if (!chan_may_spin() || sched_getaffinity(0, sizeof(all), &all) < 0)
+		skip();
+	CPU_ZERO(&one);
+	for (int i = 0; i < CPU_SETSIZE && !CPU_COUNT(&one); i++)
+		if (CPU_ISSET(i, &all))
+			CPU_SET(i, &one);
+	assert_int_equal(sched_setaffinity(0, sizeof(one), &one), 0);
+	assert_int_equal(pthread_create(&t, NULL, answer, NULL), 0);
+	for (int i = 0; i < ROUNDS; i++) {
+		union slot s = msg(6, 6);
+
+		assert_int_equal(chan_send(&b, &s, NULL, 0, 0), 0);
+		assert_int_equal(chan_wait_learning(&b, &spin, 10000 * MS, -1), 0);
+		assert_int_equal(chan_recv(&b, &s, NULL, 0), 0);
+	}
+	pthread_join(t, NULL);
+	sched_setaffinity(0, sizeof(all), &all);
+	/* Others on this host may make a single wait look otherwise. */
+	assert_in_range(spin.now_ns, spin.min_ns, 8 * spin.min_ns);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -774,6 +822,7 @@ int main(void)
 		T(hook_runs_before_sleep),
 		T(a_sleeper_wakes_up),
 		T(a_spinner_needs_no_bell),
+		T(spinning_for_a_peer_on_our_processor_is_unlearnt),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -27,6 +27,10 @@ struct drive_rig {
 	unsigned n_log, n_done; /* submitted, completed */
 };
 
+/* Of the test that runs: its teardown() frees them, out() and in() go to its machine. */
+static struct drive_rig *d;
+static struct rig *r;
+
 static inline void drive_rig_submit(void *opaque, const struct blk_req *rq)
 {
 	struct drive_rig *d = opaque;
@@ -139,6 +143,22 @@ static inline unsigned drive_rig_settle(struct drive_rig *d)
 	while (drive_rig_event(d))
 		n++;
 	return n;
+}
+
+static inline int teardown(void **state)
+{
+	drive_rig_free(d);
+	return 0;
+}
+
+static inline void out(uint16_t port, unsigned v)
+{
+	machine_out(r->m, port, 1, (uint8_t)v);
+}
+
+static inline uint8_t in(uint16_t port)
+{
+	return (uint8_t)machine_in(r->m, port, 1);
 }
 
 #endif

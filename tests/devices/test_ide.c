@@ -16,9 +16,6 @@
 enum { BSY = 0x80, DRDY = 0x40, DF = 0x20, DSC = 0x10, DRQ = 8, ERR = 1 };
 enum { UNC = 0x40, IDNF = 0x10, ABRT = 4 };
 
-static struct drive_rig *d;
-static struct rig *r;
-
 /* Disks 0 and 1 on the primary channel, nothing on the secondary. */
 static int setup_with(unsigned n)
 {
@@ -45,22 +42,6 @@ static int setup(void **state)
 static int setup_one(void **state)
 {
 	return setup_with(1);
-}
-
-static int teardown(void **state)
-{
-	drive_rig_free(d);
-	return 0;
-}
-
-static void out(uint16_t port, unsigned v)
-{
-	machine_out(r->m, port, 1, (uint8_t)v);
-}
-
-static uint8_t in(uint16_t port)
-{
-	return (uint8_t)machine_in(r->m, port, 1);
 }
 
 static int irq(unsigned n)

@@ -14,9 +14,6 @@
 enum { BSY = 0x80, DRDY = 0x40, DSC = 0x10, DRQ = 8, ERR = 1 };
 enum { GOOD = 0, NOT_READY = 2, MEDIUM = 3, ILLEGAL = 5, ATTENTION = 6 };
 
-static struct drive_rig *d;
-static struct rig *r;
-
 /* The CD is alone on the secondary channel. */
 static int setup_with(const char *drive)
 {
@@ -48,22 +45,6 @@ static int setup_empty(void **state)
 static int setup_none(void **state)
 {
 	return setup_with(NULL);
-}
-
-static int teardown(void **state)
-{
-	drive_rig_free(d);
-	return 0;
-}
-
-static void out(uint16_t port, unsigned v)
-{
-	machine_out(r->m, port, 1, (uint8_t)v);
-}
-
-static uint8_t in(uint16_t port)
-{
-	return (uint8_t)machine_in(r->m, port, 1);
 }
 
 static int irq(void)

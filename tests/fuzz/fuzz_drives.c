@@ -70,7 +70,7 @@ static void check_plan(const struct options *o, const struct device_spec *d)
 	FUZZ_CHECK(p->index == (unsigned)d->drive && p->id && *p->id);
 	FUZZ_CHECK(p->image || p->cdrom);
 	FUZZ_CHECK(!p->image || (p->image->file && *p->image->file));
-	FUZZ_CHECK(!(p->overlay && p->temporary) && !(p->overlay && p->left_alone));
+	FUZZ_CHECK(!(p->overlay && p->temporary) && !(p->overlay && p->kept));
 	FUZZ_CHECK(!p->readonly || (!p->overlay && !p->temporary));
 	/* The invariant of record and replay. */
 	FUZZ_CHECK(o->rr == RR_OFF || !p->image || p->readonly || p->overlay || p->temporary);

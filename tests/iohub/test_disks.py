@@ -132,11 +132,17 @@ def overlays_are_never_overwritten(d):
     expect(before[:4] == b"QFI\xfb" and os.path.realpath(a).encode() in before[:1024])
     refused(args, "overlay=" + o, "exists", record=True)
     refused(args, "overlay=" + o, "exists")
-    # A replay does not need it, and says so.
-    with Group(args, replay=True, plans={"replaylog": "finish=0"}) as g:
-        expect(g.wait() == 0, g.stderr())
-        expect("not touched by a replay" in g.stderr())
-    expect(open(o, "rb").read() == before)
+    # A replay only reads it, and says so; it does without.
+    for content in (before, b"no image", None):
+        if content != before:
+            os.unlink(o)
+        if content == b"no image":
+            open(o, "wb").write(content)
+        with Group(args, replay=True, plans={"replaylog": "finish=0"}) as g:
+            expect(g.wait() == 0, g.stderr())
+            expect("not written by a replay" in g.stderr())
+            expect(("cannot be loaded" in g.stderr()) == (content == b"no image"), g.stderr())
+        expect(open(o, "rb").read() == content if content else not os.path.exists(o))
     # A run that does not begin leaves none behind.
     refused(["-drive", f"file={a},overlay={d}/p.qcow2", "-hdd", d + "/none.img"], "none.img")
     expect(not os.path.exists(d + "/p.qcow2"))

@@ -10,6 +10,10 @@
 #include "sequencer.h"
 
 #define RIG_EVENTS_MAX 64
+#define RIG_KEY(k, v)                    \
+	{                                \
+		.key = (k), .value = (v) \
+	}
 
 struct rig_event {
 	struct seq_rep rep;

@@ -19,7 +19,7 @@
 
 #define MS INT64_C(1000000)
 
-static const struct config_item config[] = { { "cpu", "pentium3" }, { "shift", "5" } };
+static const struct config_item config[] = { RIG_KEY("cpu", "pentium3"), RIG_KEY("shift", "5") };
 
 /* ---- what is done on the sequencer's thread ---- */
 

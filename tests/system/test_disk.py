@@ -21,6 +21,7 @@ from disklib import Contents, Killer, MIB, call, gone, have, made, qmp, qmp_args
 from lib import CACHE, Disturber, Load, Machine, Tap, session
 
 CONFIG = 2  # docs/exit-status.md
+TIME = r"20\d\d-\d\d-\d\d \d\d:\d\d:\d\d\.\d{9} UTC"
 SHIFT = "shift=5"
 ROLES = ("vcpu", "devices", "replaylog", "hub", "blkproxy")
 
@@ -362,7 +363,15 @@ def check_changed_base(tap, raw):
         f.seek(MIB)
         f.write(b"changed")
     rep, _ = replay(log, args)
-    tap.ok(rep.status == CONFIG and "drive.0" in rep.err, "a changed image is refused in a replay", f"status {rep.status}: {rep.err}")
+    want = rf"drive\.0: file '{re.escape(raw)}' has changed: time of modification: log {TIME}, this machine {TIME}; its first 64 KiB are the same"
+    tap.ok(rep.status == CONFIG and re.search(want, rep.err), "a changed image is refused in a replay, which says of what file what has changed",
+           f"status {rep.status}: {rep.err}")
+    with open(raw, "r+b") as f:
+        f.write(b"changed")
+        f.truncate(9 * MIB)
+    rep, _ = replay(log, args)
+    tap.ok(rep.status == CONFIG and f"length: log {8 * MIB} bytes, this machine {9 * MIB}" in rep.err and "64 KiB are others" in rep.err,
+           "so is one with another length and another beginning", f"status {rep.status}: {rep.err}")
 
 
 # ---- what is refused ----

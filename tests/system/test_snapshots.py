@@ -12,6 +12,7 @@ import os
 import random
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -342,7 +343,35 @@ def test_disk(tap, a):
                (status, got, end, len(out), err))
     status, got, out, err = run_to_end(args + rr("replay", log, shift))
     tap.ok((status, got) == (0, end), "and so does the whole", (status, got, end, err))
+    test_disk_to_and_fro(tap, disklib, args, log, shift, end, overlay)
     test_disk_plain(tap, disklib)
+
+
+def test_disk_to_and_fro(tap, disklib, args, log, shift, end, overlay):
+    """In one replay: to the recording's snapshots and its own, in any order, while blkproxy is killed."""
+    before = disklib.sha(overlay)
+    for start in ("", ",rrsnapshot=d1"):
+        with Runner(args + rr("replay", log, shift + start), serial=False) as (m, mon):
+            while "running" not in mon.cmd("info status"):
+                time.sleep(0.02)
+            said = [mon.cmd(f"loadvm {name}") for name in ("d2", "d0")]
+            time.sleep(0.3)
+            said += [mon.cmd("savevm mine"), mon.cmd("loadvm d3")]
+            os.kill(m.members()["blkproxy"], signal.SIGKILL)
+            time.sleep(0.2)
+            said.append(mon.cmd("loadvm mine"))
+            os.kill(m.members()["blkproxy"], signal.SIGKILL)
+            time.sleep(0.2)
+            listed = mon.cmd("info snapshots")
+            refused = mon.cmd("delvm d0")
+            got = end_of(m)
+        tap.ok(said == [""] * 5 and got == end, f"a replay{start} goes to and fro between snapshots, and ends as recorded", (said, got, end))
+        tap.ok(all(n in listed for n in ("d0", "d1", "d2", "d3", "mine")) and "does not write" in refused, "all are listed, the recording's stay",
+               (listed, refused))
+    tap.ok(disklib.sha(overlay) == before, "replays do not write the recording's overlay")
+    without = [a.replace(f",overlay={overlay}", "") for a in args]
+    status, _, _, err = run_to_end(without + rr("replay", log, shift + ",rrsnapshot=d1"))
+    tap.ok(status == 1 and "overlay=FILE" in err, "without overlay= it is said where a recording's snapshots are", (status, err))
 
 
 def test_disk_plain(tap, disklib):
@@ -355,6 +384,13 @@ def test_disk_plain(tap, disklib):
         said.append(mon.cmd("loadvm one"))
         got = m.run("echo 3 > /proc/sys/vm/drop_caches; dd if=/dev/sda bs=4 count=1 2>/dev/null")
         tap.ok(not any(said) and "one" in got, "loadvm takes the disk back, too", (said, got))
+        m.run("echo three | dd of=/dev/sda conv=notrunc 2>/dev/null; sync")
+        m.send("poweroff -f\n")
+        end_of(m)
+    with Runner(disklib.small_guest() + ["-hda", disk, "-loadvm", "one"]) as (m, mon):
+        m.send("dd if=/dev/sda bs=5 count=1 2>/dev/null\n")
+        m.expect(r"\none\r\n")
+        tap.ok(True, "-loadvm: so does another process, though the image has been written since")
         m.send("poweroff -f\n")
         end_of(m)
     raw = disklib.raw_disk("snapraw.raw", 8)

@@ -1,10 +1,11 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-or-later
-# The init of the disk benchmark's guest: loads the drivers, does the rows that the kernel's command line names (bench=ROW:SIZE,...)
-# on /dev/sda, then power off. The lines with @@ are those of rows.sh.
+# The init of the disk benchmark's guest: loads the drivers, then its rows are done on /dev/sda.
 export PATH=/bin
 mount -t devtmpfs dev /dev
 mount -t proc proc /proc
+# shellcheck source=tests/bench/guest/common.sh
+. /common.sh
 while read -r m; do
     insmod "/modules/$m"
 done < /modules/order
@@ -12,24 +13,13 @@ until [ -b /dev/sda ]; do
     sleep 0.1
 done
 echo "@@ INIT"
-rows=
-for word in $(cat /proc/cmdline); do
-    case $word in
-    bench=*) rows=${word#bench=} ;;
-    esac
-done
 
-mark() {
-    IFS=' ' read -r now _ < /proc/uptime
-    echo "@@ $1 $now"
-}
-
-IFS=,
-for r in $rows; do
+row() {
     mark START
-    /bin/disk "${r%:*}" /dev/sda "${r#*:}" > /tmp/out 2>&1
+    /bin/disk "$1" /dev/sda "$2" > /tmp/out 2>&1
     status=$?
     mark END
     echo "@@ RESULT $status $(cat /tmp/out)"
-done
-poweroff -f
+}
+
+each_row row

@@ -7,11 +7,8 @@
 # Between the lines "@@ START" and "@@ END", whose times of arrival are what is measured, stands the work and nothing else. Both
 # carry the guest's own clock, which under dejavm is the instruction count. "@@ RESULT" must be the same wherever the row runs.
 row=$1 n=$2
-
-mark() {
-    read -r now _ < /proc/uptime
-    echo "@@ $1 $now"
-}
+# shellcheck source=tests/bench/guest/common.sh
+. "$SCRIPTS/common.sh"
 
 # A file of N bytes, of the data over and over.
 fill() {
