@@ -148,8 +148,10 @@ static void arena_empty(struct cpu *cpu)
 		}
 		at += block_size(b->n);
 	}
-	memset(ic->hash, 0, sizeof(ic->hash));
-	memset(ic->jump, 0, sizeof(ic->jump));
+	if (ic->used) {
+		memset(ic->hash, 0, sizeof(ic->hash));
+		memset(ic->jump, 0, sizeof(ic->jump));
+	}
 	ic->used = 0;
 	ic->flush_wanted = false;
 	ic->pub.epoch++;

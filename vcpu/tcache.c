@@ -443,10 +443,20 @@ void tcache_next_region(struct tcache *pub)
 	}
 }
 
+static bool has_blocks(const struct tcache_priv *tc)
+{
+	for (unsigned i = 0; i < TCACHE_REGIONS; i++)
+		if (tc->region[i].first)
+			return true;
+	return false;
+}
+
 void tcache_flush(struct tcache *pub)
 {
 	struct tcache_priv *tc = priv(pub);
 
+	if (!has_blocks(tc))
+		return;
 	for (unsigned i = 0; i < TCACHE_REGIONS; i++)
 		for (struct tb_own *o = tc->region[i].first; o; o = o->region_next)
 			if (!o->tb.dead)
