@@ -71,7 +71,6 @@ struct windows {
 
 static struct cpu *active;
 static struct sigaction old_action;
-static bool installed;
 
 static bool test_bit(const uint64_t *map, uint32_t page)
 {
@@ -457,10 +456,20 @@ static int reserve(struct window *w)
 	return 0;
 }
 
+int window_catch_faults(void)
+{
+	struct sigaction sa = { .sa_sigaction = on_segv, .sa_flags = SA_SIGINFO }, old;
+
+	if (sigaction(SIGSEGV, &sa, &old) < 0)
+		return -errno;
+	if (!(old.sa_flags & SA_SIGINFO) || old.sa_sigaction != on_segv)
+		old_action = old;
+	return 0;
+}
+
 int window_init(struct cpu *cpu, int ram_fd, enum window_use use)
 {
 	struct mmu_priv *m = mmu_priv(cpu);
-	struct sigaction sa = { .sa_sigaction = on_segv, .sa_flags = SA_SIGINFO };
 	struct windows *ws = calloc(1, sizeof(*ws));
 	int r = ws ? 0 : -ENOMEM;
 
@@ -484,9 +493,8 @@ int window_init(struct cpu *cpu, int ram_fd, enum window_use use)
 		ws->has_gs = set_gs(ws);
 		active = cpu; /* GS is its, now */
 	}
-	if (r == 0 && !installed && sigaction(SIGSEGV, &sa, &old_action) < 0)
-		r = -errno;
-	installed = installed || r == 0;
+	if (r == 0)
+		r = window_catch_faults();
 	if (r < 0 && ws && m->windows != ws)
 		free(ws);
 	if (r < 0)

@@ -41,6 +41,8 @@ struct windows;
  */
 int window_init(struct cpu *cpu, int ram_fd, enum window_use use);
 void window_free(struct cpu *cpu);
+/* Takes SIGSEGV over once more, if somebody else has taken it since window_init(). -errno. */
+int window_catch_faults(void);
 
 /* ---- for the engine ---- */
 /* Translated code of this privilege should use its window now. */

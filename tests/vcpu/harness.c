@@ -253,6 +253,12 @@ void vm_code(struct vm *vm, const void *code, size_t len)
 	vm->cpu->halted = false;
 }
 
+enum cpu_exit vm_cpu_run(struct cpu *cpu, uint64_t end)
+{
+	must(window_catch_faults() == 0);
+	return cpu_run(cpu, end);
+}
+
 int vm_run(struct vm *vm, uint64_t n)
 {
 	struct cpu *cpu = vm->cpu;
@@ -260,7 +266,7 @@ int vm_run(struct vm *vm, uint64_t n)
 	uint32_t at;
 
 	for (;;) {
-		enum cpu_exit e = cpu_run(cpu, end);
+		enum cpu_exit e = vm_cpu_run(cpu, end);
 
 		if (e == CPU_EXIT_RESET)
 			return VM_SHUTDOWN;

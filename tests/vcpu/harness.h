@@ -73,6 +73,8 @@ struct vm *vm_new(enum vm_mode mode);
 void vm_free(struct vm *vm);
 /* Puts code at VM_CODE and eip there. */
 void vm_code(struct vm *vm, const void *code, size_t len);
+/* cpu_run(): who calls it may have taken SIGSEGV since vm_set_engine(), as cmocka does. */
+enum cpu_exit vm_cpu_run(struct cpu *cpu, uint64_t end);
 /* Runs at most n instructions. */
 int vm_run(struct vm *vm, uint64_t n);
 void vm_mode_set(struct vm *vm, enum vm_mode mode);

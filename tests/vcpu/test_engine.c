@@ -48,7 +48,7 @@ static void test_stop_anywhere(void **state)
 	/* stop_icount works like the limit */
 	start_asm(vm, LOOP);
 	vm->cpu->stop_icount = vm->cpu->icount + 7;
-	assert_int_equal(cpu_run(vm->cpu, BUS_NEVER), CPU_EXIT_STOP);
+	assert_int_equal(vm_cpu_run(vm->cpu, BUS_NEVER), CPU_EXIT_STOP);
 	assert_int_equal(vm->cpu->icount, vm->cpu->stop_icount);
 	vm_free(vm);
 	(void)state;
@@ -69,7 +69,7 @@ static void test_stop_from_bus(void **state)
 	vm->on_access = stop_now;
 	/* inc eax; in al, 60h; inc ebx x 6; hlt */
 	start_asm(vm, "\x40\xe4\x60\x43\x43\x43\x43\x43\x43\xf4");
-	assert_int_equal(cpu_run(vm->cpu, BUS_NEVER), CPU_EXIT_STOP);
+	assert_int_equal(vm_cpu_run(vm->cpu, BUS_NEVER), CPU_EXIT_STOP);
 	assert_int_equal(vm->cpu->icount, before + 4);
 	assert_int_equal(vm->cpu->gpr[R_EBX], 2);
 	assert_int_equal(vm->log[0].icount, before + 1);
@@ -114,19 +114,19 @@ static void test_fpu_stands_still(void **state)
 		vm->ram[VM_DATA + 1] = 0x03;
 		cpu->cr0 &= ~CR0_NE;
 		while (!cpu->halted && cpu->icount < 20)
-			cpu_run(cpu, cpu->icount + limit);
+			vm_cpu_run(cpu, cpu->icount + limit);
 		assert_true(cpu->halted);
 		assert_int_equal(cpu->eip, VM_CODE + 15);
 		assert_int_equal(cpu->icount, 7);
 		assert_int_equal(cpu->fpu->top, 6);
 		cpu->halted = false; /* woken by something else: it stands still again */
-		cpu_run(cpu, cpu->icount + limit);
+		vm_cpu_run(cpu, cpu->icount + limit);
 		assert_true(cpu->halted);
 		assert_int_equal(cpu->eip, VM_CODE + 15);
 		assert_int_equal(cpu->icount, 8);
 		cpu->halted = false;
 		fpu_set_ignne(cpu, true);
-		cpu_run(cpu, cpu->icount + 1);
+		vm_cpu_run(cpu, cpu->icount + 1);
 		assert_int_equal(cpu->eip, VM_CODE + 17);
 		assert_int_equal(cpu->fpu->top, 5);
 		vm_free(vm);
