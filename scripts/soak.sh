@@ -55,9 +55,14 @@ done
 
 echo "== random instruction streams, $share s"
 end=$(($(now) + share))
+ninja -C "$DEJAVM_BUILD" tests/vcpu/test_vcpu_fuzz tests/vcpu/test_vcpu_tcg > /dev/null
 while [ "$(now)" -lt $end ]; do
-    echo "$DEJAVM_BUILD/tests/vcpu/test_vcpu_fuzz $seed 20000"
-    "$DEJAVM_BUILD/tests/vcpu/test_vcpu_fuzz" "$seed" 20000 || exit 1
-    seed=$((seed + 1))
+    # short and long slices; interpreter and translator
+    for t in "test_vcpu_fuzz $seed 20000" "test_vcpu_tcg $seed 5000"; do
+        echo "$DEJAVM_BUILD/tests/vcpu/$t"
+        # shellcheck disable=SC2086
+        "$DEJAVM_BUILD"/tests/vcpu/$t || exit 1
+    done
+    seed=$((seed + 20000))
 done
 echo "soak: nothing found"
