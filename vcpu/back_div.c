@@ -5,15 +5,6 @@
  */
 #include "back_int.h"
 
-static struct cold *leave_if(struct back *k, uint32_t id, enum x_cond cond)
-{
-	struct cold *c = cold_add(k, COLD_STEP, x_jcc(&k->a, cond));
-
-	if (c)
-		c->id = id;
-	return c;
-}
-
 static void clobber_both(struct back *k)
 {
 	rcp_clobber(k, IR_EAX);

@@ -108,9 +108,7 @@ void cold_fpu(struct back *k, const struct cold *c)
 	if (c->jump3)
 		x_here(a, c->jump3);
 	fpu_note_emit(k, &c->note);
-	x_mov_rm_i(a, 4, CPU_MEM(tcg_exit), c->id);
-	at = x_call(a);
-	x_to(a, at, k->mem->rw + back_tramp(k->cpu)->insn);
+	call_insn(k, c->id);
 	if (c->fpu_mem) {
 		x_mov_r_rm(a, 4, H_TMP, FPU_MEM(fdp));
 		x_mov_rm_r(a, 4, fpu_cell(c->cell), H_TMP);

@@ -53,8 +53,8 @@ struct fpu_note {
 struct cold {
 	uint8_t *jump;	  /* displacement */
 	uint8_t *jump2;	  /* another one, or NULL */
-	uint8_t *jump3;	  /* COLD_FPU, COLD_REP: and another */
-	uint8_t *more[4]; /* COLD_REP: still others */
+	uint8_t *jump3;	  /* COLD_FPU: and another */
+	uint8_t *more[6]; /* COLD_REP: others, after which the budget is as it was */
 	unsigned n_more;
 	uint8_t *back; /* where it returns to */
 	const struct ir_op *op;
@@ -149,6 +149,12 @@ static inline struct back_tramp *back_tramp(const struct cpu *cpu)
 	return (struct back_tramp *)cpu->tcg_tramp;
 }
 
+/* Where an edge's ways to C lead: offset in the code cache. */
+static inline uint32_t edge_way_out(const struct cpu *cpu, const struct tb_edge *e)
+{
+	return e->keep_len ? e->keep : back_tramp(cpu)->exit;
+}
+
 static inline uint32_t meta_off(const struct back *k, const void *p)
 {
 	return (uint32_t)((const uint8_t *)p - k->mem->meta);
@@ -222,6 +228,8 @@ void emit_cmov(struct back *k);
 void emit_div(struct back *k);
 
 /* ---- back_sys.c ---- */
+/* The interpreter's handler does the instruction of exit id, then goes on here, or leaves. */
+void call_insn(struct back *k, uint32_t id);
 void emit_getfl(struct back *k);
 void emit_efl(struct back *k);
 void emit_getseg(struct back *k);
@@ -263,6 +271,9 @@ bool is_joined(const struct back *k, unsigned insn);
 /* Says why (id: a record with TCG_EXIT_*), and leaves. */
 void leave(struct back *k, uint32_t id);
 struct cold *cold_add(struct back *k, unsigned kind, uint8_t *jump);
+/* If cond, leaves to the interpreter by exit id. The record, which may take another jump; NULL:
+ * there is no room. */
+struct cold *leave_if(struct back *k, uint32_t id, enum x_cond cond);
 /* The exit to the interpreter at the present instruction. */
 uint32_t exit_id(struct back *k);
 /* As x_rm's operand: a register, or IR_MEM. */

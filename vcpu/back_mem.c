@@ -78,14 +78,12 @@ static bool check_segment(struct back *k, const struct ir_op *op, uint32_t id)
 
 	if (op->size == 1) {
 		x_alu_r_rm(a, 8, X_CMP, H_PTR, end);
-		c = cold_add(k, COLD_STEP, x_jcc(a, X_AE));
+		c = leave_if(k, id, X_AE);
 	} else {
 		x_lea(a, 8, H_TMP, x_m(H_PTR, op->size));
 		x_alu_r_rm(a, 8, X_CMP, H_TMP, end);
-		c = cold_add(k, COLD_STEP, x_jcc(a, X_A));
+		c = leave_if(k, id, X_A);
 	}
-	if (c)
-		c->id = id;
 	k->host_valid = 0;
 	return c != NULL;
 }
@@ -156,10 +154,8 @@ static void host_by_table(struct back *k)
 	if (aligned) {
 		/* #GP(0), before all else */
 		x_test_rm_i(a, 1, x_r(H_PTR), 15);
-		c = cold_add(k, COLD_STEP, x_jcc(a, X_NE));
-		if (!c)
+		if (!leave_if(k, id, X_NE))
 			return;
-		c->id = id;
 	}
 	if (low && k->bmi2) {
 		x_rorx(a, H_TMP, H_PTR, low);

@@ -42,6 +42,13 @@ static void rep_insn(struct xasm *a, const struct insn *in)
 	x_u8(a, (is_movs(in) ? 0xa4 : 0xaa) + (in->opsize != 1));
 }
 
+/* One more way to the handler, if cond. */
+static void rep_slow(struct back *k, struct cold *c, enum x_cond cond)
+{
+	must(c->n_more < sizeof(c->more) / sizeof(c->more[0]));
+	c->more[c->n_more++] = x_jcc(&k->a, cond);
+}
+
 /* ---- by a window ---- */
 
 /* From the host's addresses back to the guest's. */
@@ -83,13 +90,6 @@ void cold_rep_fault(struct back *k, const struct cold *c)
 }
 
 /* ---- by the tables ---- */
-
-/* One more way to the handler, if cond. */
-static void rep_slow(struct back *k, struct cold *c, enum x_cond cond)
-{
-	must(c->n_more < sizeof(c->more) / sizeof(c->more[0]));
-	c->more[c->n_more++] = x_jcc(&k->a, cond);
-}
 
 static unsigned scale_of(const struct insn *in)
 {
@@ -137,31 +137,29 @@ bool emit_rep(struct back *k)
 	const struct insn *in = &k->ir->insn[k->op->insn];
 	struct xasm *a = &k->a;
 	struct cold *c;
-	bool window;
 
 	if (!rep_is_direct(k, in))
 		return false;
-	window = k->window && k->n_faults < MAX_FAULT &&
-		 !window_site_is_slow(k->cpu, k->ir->insn_eip[k->op->insn]);
-	if (k->window && !window)
+	if (k->window && (k->n_faults == MAX_FAULT ||
+				 window_site_is_slow(k->cpu, k->ir->insn_eip[k->op->insn])))
 		return false;
 	c = cold_add(k, COLD_REP, NULL);
 	if (!c)
 		return true;
 	c->id = exit_id(k);
 	x_test_rm_i(a, 4, CPU_MEM(eflags), FL_DF);
-	c->jump = x_jcc(a, X_NE);
+	rep_slow(k, c, X_NE);
 	x_lea(a, 4, H_TMP, x_m(X_RCX, -1));
 	x_alu_rm_i(a, 4, X_CMP, x_r(H_TMP), REP_MAX - 1);
-	c->jump2 = x_jcc(a, X_A);
-	if (!window) {
+	rep_slow(k, c, X_A);
+	if (!k->window) {
 		if (is_movs(in))
 			rep_host(k, c, H_PTR, X_RSI, false);
 		rep_host(k, c, H_T0, X_RDI, true);
 	}
 	x_alu_rm_r(a, 8, X_SUB, x_r(H_BUDGET), H_TMP);
-	c->jump3 = x_jcc(a, X_S);
-	if (window)
+	c->jump = x_jcc(a, X_S);
+	if (k->window)
 		rep_by_window(k, in, c->id);
 	else
 		rep_by_table(k, in);
@@ -175,15 +173,11 @@ void cold_rep(struct back *k, const struct cold *c)
 	struct xasm *a = &k->a;
 	uint8_t *at;
 
-	x_here(a, c->jump3);
-	x_alu_rm_r(a, 8, X_ADD, x_r(H_BUDGET), H_TMP);
 	x_here(a, c->jump);
-	x_here(a, c->jump2);
+	x_alu_rm_r(a, 8, X_ADD, x_r(H_BUDGET), H_TMP);
 	for (unsigned i = 0; i < c->n_more; i++)
 		x_here(a, c->more[i]);
-	x_mov_rm_i(a, 4, CPU_MEM(tcg_exit), c->id);
-	at = x_call(a);
-	x_to(a, at, k->mem->rw + back_tramp(k->cpu)->insn);
+	call_insn(k, c->id);
 	at = x_jmp(a);
 	x_to(a, at, c->back);
 }

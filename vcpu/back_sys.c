@@ -25,12 +25,20 @@ static struct tb_exit *handler_exit(struct back *k, uint32_t *ret_id)
 	return k->exit;
 }
 
+void call_insn(struct back *k, uint32_t id)
+{
+	struct xasm *a = &k->a;
+	uint8_t *at;
+
+	x_mov_rm_i(a, 4, CPU_MEM(tcg_exit), id);
+	at = x_call(a);
+	x_to(a, at, k->mem->rw + back_tramp(k->cpu)->insn);
+}
+
 /* flags: enum ir_call; regs: guest registers that it may change while the recipe stays in force. */
 static void call_handler(struct back *k, unsigned flags, unsigned regs)
 {
-	struct xasm *a = &k->a;
 	struct tb_exit *x;
-	uint8_t *at;
 	uint32_t id;
 
 	for (unsigned r = IR_EAX; flags == IR_CALL_QUIET && r <= IR_EDI; r++)
@@ -47,9 +55,7 @@ static void call_handler(struct back *k, unsigned flags, unsigned regs)
 		k->sse_gated = false;
 	if (flags == IR_CALL_QUIET && emit_rep(k))
 		return;
-	x_mov_rm_i(a, 4, CPU_MEM(tcg_exit), id);
-	at = x_call(a);
-	x_to(a, at, k->mem->rw + back_tramp(k->cpu)->insn);
+	call_insn(k, id);
 	if (flags != IR_CALL_QUIET)
 		rcp_set(k, RCP_CC, 0, RCP_NO, RCP_NO, RCP_NO, 0, 0);
 }
@@ -130,13 +136,10 @@ void emit_limit(struct back *k)
 	const struct ir_op *op = k->op;
 	struct xasm *a = &k->a;
 	uint32_t id = exit_id(k);
-	struct cold *c;
 
 	x_alu_rm_i(a, 4, X_CMP, x_r(back_reg(op->a)), op->imm);
 	k->host_valid = 0;
-	c = cold_add(k, COLD_STEP, x_jcc(a, X_A));
-	if (c)
-		c->id = id;
+	leave_if(k, id, X_A);
 }
 
 /* As seg_load_real() does where it changes nothing but selector and base: the segment is there, and
@@ -151,10 +154,9 @@ void emit_setseg(struct back *k)
 
 	x_test_rm_i(a, 1, x_m(H_CPU, seg + (int32_t)offsetof(struct segment, attr)), SEG_P);
 	k->host_valid = 0;
-	c = cold_add(k, COLD_STEP, x_jcc(a, X_E));
+	c = leave_if(k, id, X_E);
 	if (!c)
 		return;
-	c->id = id;
 	x_alu_rm_i(a, 4, X_CMP, x_m(H_CPU, seg + (int32_t)offsetof(struct segment, limit)),
 		UINT32_MAX);
 	c->jump2 = x_jcc(a, X_E);

@@ -482,5 +482,5 @@ void back_unlink(struct cpu *cpu, const struct tcache_mem *mem, struct tb_edge *
 	e->gen_at = 0;
 	x_mov_rm_i(&a, 4, CPU_MEM(tcg_exit), (uint32_t)((uint8_t *)e - mem->meta) | TCG_EXIT_EDGE);
 	at = x_jmp(&a);
-	x_to(&a, at, mem->rw + (e->keep_len ? e->keep : back_tramp(cpu)->exit));
+	x_to(&a, at, mem->rw + edge_way_out(cpu, e));
 }

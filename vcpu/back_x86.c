@@ -69,14 +69,29 @@ uint32_t exit_id(struct back *k)
 	return meta_off(k, k->exit);
 }
 
-void leave(struct back *k, uint32_t id)
+struct cold *leave_if(struct back *k, uint32_t id, enum x_cond cond)
+{
+	struct cold *c = cold_add(k, COLD_STEP, x_jcc(&k->a, cond));
+
+	if (c)
+		c->id = id;
+	return c;
+}
+
+/* out: offset of what leads to C */
+static void leave_by(struct back *k, uint32_t id, uint32_t out)
 {
 	struct xasm *a = &k->a;
 	uint8_t *at;
 
 	x_mov_rm_i(a, 4, CPU_MEM(tcg_exit), id);
 	at = x_jmp(a);
-	x_to(a, at, k->mem->rw + back_tramp(k->cpu)->exit);
+	x_to(a, at, k->mem->rw + out);
+}
+
+void leave(struct back *k, uint32_t id)
+{
+	leave_by(k, id, back_tramp(k->cpu)->exit);
 }
 
 /* ---- moves ---- */
@@ -202,15 +217,12 @@ static void emit_page2(struct back *k)
 	struct xasm *a = &k->a;
 	struct tb *tb = k->tb;
 	uint32_t id = exit_id(k);
-	struct cold *c;
 
 	x_rm(a, 4, 0x81, X_CMP, x_m(H_CPU, CPU_OFF(tcg_link_gen) + (tb->page2_global ? 4 : 0)));
 	tb->page2_at = (uint32_t)(a->p - k->mem->rw);
 	x_u32(a, tb->page2_gen);
 	k->host_valid = 0;
-	c = cold_add(k, COLD_STEP, x_jcc(a, X_NE));
-	if (c)
-		c->id = id;
+	leave_if(k, id, X_NE);
 }
 
 /* ---- ways to other blocks ---- */
@@ -218,13 +230,12 @@ static void emit_page2(struct back *k)
 #define EDGE_LEN 72
 #define KEEP_LEN 20 /* of emit_keep(), at most */
 
-/* Room for the link, and beside it what leaves if there is none. Called at the end of the block,
- * so that a->p is where the edge's code goes. */
 static const struct keep *keep_of(const struct back *k, const struct tb_edge *e)
 {
 	return &k->edge_keep[e - k->tb->edge];
 }
 
+/* Room for the link, and in it what leaves if there is none: a->p is where the edge's code goes. */
 static void place_edge(struct back *k, struct tb_edge *e)
 {
 	struct xasm *a = &k->a;
@@ -252,25 +263,14 @@ static void place_keep(struct back *k, struct tb_edge *e)
 		back_unlink(k->cpu, k->mem, e);
 }
 
-/* Says that it leaves by the edge, and why. */
-static void leave_by_edge(struct back *k, const struct tb_edge *e, unsigned kind)
-{
-	struct xasm *a = &k->a;
-	uint8_t *at;
-
-	x_mov_rm_i(a, 4, CPU_MEM(tcg_exit), meta_off(k, e) | kind);
-	at = x_jmp(a);
-	x_to(a, at, k->mem->rw + (e->keep_len ? e->keep : back_tramp(k->cpu)->exit));
-}
-
 static void place_edge_stubs(struct back *k, struct tb_edge *e)
 {
 	if (keep_of(k, e)->on)
 		place_keep(k, e);
 	e->stub = (uint32_t)(k->a.p - k->mem->rw);
-	leave_by_edge(k, e, TCG_EXIT_BUDGET);
+	leave_by(k, meta_off(k, e) | TCG_EXIT_BUDGET, edge_way_out(k->cpu, e));
 	must(k->a.overflow || k->a.p == k->mem->rw + e->stub + BACK_STUB_LEN);
-	leave_by_edge(k, e, TCG_EXIT_STALE);
+	leave_by(k, meta_off(k, e) | TCG_EXIT_STALE, edge_way_out(k->cpu, e));
 }
 
 static struct tb_edge *edge_new(struct back *k, uint32_t target)

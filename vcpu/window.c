@@ -315,8 +315,6 @@ static bool site_count(struct windows *ws, uint32_t eip)
 
 /* ---- faults ---- */
 
-#define PF_WRITE 2 /* of a page fault's error code (SDM vol. 3, 4.7) */
-
 /* An access that has faulted at linear address lin. */
 struct access {
 	uint32_t lin;
@@ -361,7 +359,7 @@ static struct access access_of(
 
 	x.is_first = (x.lin & 0xfff) || f->size == 1;
 	if (f->rep) {
-		x.write = regs[REG_ERR] & PF_WRITE;
+		x.write = regs[REG_ERR] & PF_W; /* the host's error code is the guest's */
 		x.is_first = addr == (uintptr_t)regs[x.write ? REG_RDI : REG_RSI];
 	}
 	return x;
