@@ -363,6 +363,7 @@ static void build_accel(struct config *c, const struct options *o)
 	e->one_insn = o->accel.one_insn;
 	e->perf = o->accel.perf;
 	e->no_window = !o->accel.window;
+	e->no_returns = !o->accel.return_stack;
 	e->window_always = o->accel.window_always;
 	c->machine.accel = e;
 }

@@ -161,7 +161,8 @@ static int engine_numbers(struct options *o, struct opts *opts, struct error *er
 	}
 	if ((r = opts_get_u64(opts, "budget", 1, max, &o->accel.budget, err)) ||
 		(r = opts_get_u64(opts, "tb-size", 1, ACCEL_TB_SIZE_MAX, &o->accel.tb_size, err)) ||
-		(r = opts_get_bool(opts, "one-insn-per-tb", &o->accel.one_insn, err)))
+		(r = opts_get_bool(opts, "one-insn-per-tb", &o->accel.one_insn, err)) ||
+		(r = opts_get_bool(opts, "return-stack", &o->accel.return_stack, err)))
 		return r;
 	o->accel.window_always = window && !strcmp(window, "always");
 	if (!o->accel.window_always && (r = opts_get_bool(opts, "window", &o->accel.window, err)))
@@ -172,7 +173,7 @@ static int engine_numbers(struct options *o, struct opts *opts, struct error *er
 int option_accel(struct options *o, const char *name, const char *arg, struct error *err)
 {
 	static const char *const known[] = { "accel", "thresh", "budget", "tb-size", "window",
-		"one-insn-per-tb", "perf", "thread", NULL };
+		"one-insn-per-tb", "return-stack", "perf", "thread", NULL };
 	static const char *const none[] = { "accel", NULL };
 	const char *engine;
 	struct opts opts;

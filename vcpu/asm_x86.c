@@ -174,3 +174,17 @@ uint8_t *x_call(struct xasm *a)
 	x_u32(a, 0);
 	return a->p - 4;
 }
+
+void x_push(struct xasm *a, unsigned r)
+{
+	if (r & 8)
+		x_u8(a, 0x41);
+	x_u8(a, 0x50 | (r & 7));
+}
+
+void x_pop(struct xasm *a, unsigned r)
+{
+	if (r & 8)
+		x_u8(a, 0x41);
+	x_u8(a, 0x58 | (r & 7));
+}

@@ -176,6 +176,8 @@ void x_rorx(struct xasm *a, unsigned r, unsigned rm, unsigned imm);
 uint8_t *x_jcc(struct xasm *a, enum x_cond c);
 uint8_t *x_jmp(struct xasm *a);
 uint8_t *x_call(struct xasm *a);
+void x_push(struct xasm *a, unsigned r); /* 64 bits */
+void x_pop(struct xasm *a, unsigned r);
 /* The jump whose displacement lies at `at` goes to `to` (both in the writable mapping). */
 static inline void x_to(const struct xasm *a, uint8_t *at, const uint8_t *to)
 {

@@ -29,15 +29,17 @@
 /* What translated code calls and jumps to, as offsets in the code cache. */
 struct back_tramp {
 	uint32_t enter;
-	uint32_t exit;	    /* tcg_exit is set: spill, leave */
-	uint32_t host;	    /* call: lin in r8d, kind in r9d; gives h in r8 or leaves */
-	uint32_t insn;	    /* call: tcg_exit is an offset of a struct tb_exit */
-	uint32_t insn_jump; /* jump: the same */
-	uint32_t indirect;  /* jump: the same; target in r8d */
-	uint32_t flags;	    /* call: recipe's offset in r9d; then cpu->cc is valid */
-	uint32_t xmm;	    /* call: the host's XMM registers become the guest's */
-	uint32_t trans;	    /* call: fpu_trans(r9d); its value in r9d */
-	uint32_t mmx;	    /* call: the x87 state goes to the host; r9d: has it? */
+	uint32_t exit;	     /* tcg_exit is set: spill, leave */
+	uint32_t host;	     /* call: lin in r8d, kind in r9d; gives h in r8 or leaves */
+	uint32_t insn;	     /* call: tcg_exit is an offset of a struct tb_exit */
+	uint32_t insn_jump;  /* jump: the same */
+	uint32_t indirect;   /* jump: the same; target in r8d */
+	uint32_t ret_missed; /* jump: goes on at r8d by the jump cache */
+	uint32_t ret_empty;  /* the same, for a RET that has found nothing on the stack */
+	uint32_t flags;	     /* call: recipe's offset in r9d; then cpu->cc is valid */
+	uint32_t xmm;	     /* call: the host's XMM registers become the guest's */
+	uint32_t trans;	     /* call: fpu_trans(r9d); its value in r9d */
+	uint32_t mmx;	     /* call: the x87 state goes to the host; r9d: has it? */
 	uint32_t end;
 };
 
@@ -141,7 +143,8 @@ struct back {
 	struct cold cold[MAX_COLD];
 	unsigned n_cold;
 	bool too_big;
-	bool bmi2; /* the host has SHLX and friends */
+	bool bmi2;    /* the host has SHLX and friends */
+	bool returns; /* CALL and RET are the host's: back_ret.c */
 };
 
 static inline struct back_tramp *back_tramp(const struct cpu *cpu)
@@ -258,6 +261,15 @@ void fpu_note_emit(struct back *k, const struct fpu_note *n);
 /* Nothing is left to be written down after this. No flags change. */
 void fpu_note_flush(struct back *k);
 
+/* ---- back_ret.c ---- */
+/* cpu's stack, empty; -1: no memory. What is at its end: an address of code. */
+int back_ret_init(struct cpu *cpu);
+void back_ret_free(struct cpu *cpu);
+void back_ret_bottom(struct cpu *cpu, const uint8_t *empty);
+/* op, which ends the block, is to be a call of the host's; emit_pad() comes behind it. */
+bool is_call(const struct back *k, const struct ir_op *op);
+void emit_pad(struct back *k);
+
 /* ---- back_rep.c ---- */
 /* A string instruction with REP, but for its flags and the recipe, which the caller has seen to.
  * False: it has to be a call. The handler is called with the exit of COLD_REP's id. */
@@ -268,6 +280,14 @@ void cold_rep_fault(struct back *k, const struct cold *c);
 /* ---- back_x86.c ---- */
 /* Does a jump of the block lead to the instruction of that index? */
 bool is_joined(const struct back *k, unsigned insn);
+/* The guest address in H_PTR as a key of the jump cache: H_TMP is the entry, host flag Z: it is
+ * its. R11 is lost. */
+void back_find_jump(struct xasm *a);
+/* An edge where all is known: no flags, nothing to give back. */
+struct tb_edge *edge_plain(struct back *k, uint32_t target);
+/* Room of len bytes for the link, and in it what leaves if there is none: a->p is where the edge's
+ * code goes. */
+void place_edge(struct back *k, struct tb_edge *e, uint32_t len);
 /* Says why (id: a record with TCG_EXIT_*), and leaves. */
 void leave(struct back *k, uint32_t id);
 struct cold *cold_add(struct back *k, unsigned kind, uint8_t *jump);

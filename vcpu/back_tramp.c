@@ -2,7 +2,9 @@
 /*
  * The x86-64 back end's ways between C and translated code, and the links between blocks.
  *
- * In translated code the stack pointer is a multiple of 16, as C wants it at a call.
+ * Translated code has a stack of its own (back_ret.c). What calls C goes to C's, and says where it
+ * was; C may drop all that is on the other meanwhile. While C is called for an instruction, the
+ * address of the block's call is below cpu->ret_sp, where nobody else writes.
  */
 #include "back_int.h"
 
@@ -12,20 +14,6 @@
 #include "log.h"
 
 static const uint8_t saved[] = { X_RBX, X_RBP, X_R12, X_R13, X_R14, X_R15 };
-
-static void push(struct xasm *a, unsigned r)
-{
-	if (r & 8)
-		x_u8(a, 0x41);
-	x_u8(a, 0x50 | (r & 7));
-}
-
-static void pop(struct xasm *a, unsigned r)
-{
-	if (r & 8)
-		x_u8(a, 0x41);
-	x_u8(a, 0x58 | (r & 7));
-}
 
 static struct xrm gpr_mem(unsigned i)
 {
@@ -107,13 +95,40 @@ static void stack_add(struct xasm *a, int n)
 	x_alu_rm_i(a, 8, X_ADD, x_r(X_RSP), (uint32_t)n);
 }
 
+static void stack_of_c(struct xasm *a)
+{
+	x_mov_rm_r(a, 8, CPU_MEM(ret_sp), X_RSP);
+	x_mov_r_rm(a, 8, X_RSP, CPU_MEM(c_sp));
+}
+
+static void stack_of_code(struct xasm *a)
+{
+	x_mov_r_rm(a, 8, X_RSP, CPU_MEM(ret_sp));
+}
+
+/* Of what was called: its own return address is left below the stack, and found again. */
+static void called_to_c(struct xasm *a)
+{
+	stack_add(a, 8);
+	stack_of_c(a);
+}
+
+static void called_back(struct xasm *a)
+{
+	stack_of_code(a);
+	stack_add(a, -8);
+	x_u8(a, 0xc3);
+}
+
 /* void enter(cpu, code) */
 static void make_enter(struct xasm *a)
 {
 	for (unsigned i = 0; i < sizeof(saved); i++)
-		push(a, saved[i]);
+		x_push(a, saved[i]);
 	stack_add(a, -8);
 	x_mov_r_rm(a, 8, H_CPU, x_r(X_RDI));
+	x_mov_rm_r(a, 8, CPU_MEM(c_sp), X_RSP);
+	stack_of_code(a);
 	x_mov_r_rm(a, 8, H_TMP, x_r(X_RSI));
 	x_mov_r_rm(a, 8, H_MEM, CPU_MEM(tcg_base));
 	x_mov_r_rm(a, 8, H_BUDGET, CPU_MEM(tcg_left));
@@ -126,10 +141,11 @@ static void make_exit(struct xasm *a, uint8_t **spilled)
 {
 	spill(a);
 	xmm_put(a);
+	stack_of_c(a);
 	*spilled = a->p;
 	stack_add(a, 8);
 	for (unsigned i = sizeof(saved); i-- > 0;)
-		pop(a, saved[i]);
+		x_pop(a, saved[i]);
 	x_u8(a, 0xc3);
 }
 
@@ -144,9 +160,8 @@ static void make_host(struct xasm *a, const uint8_t *spilled)
 	x_mov_r_rm(a, 8, X_RDI, x_r(H_CPU));
 	x_mov_r_rm(a, 4, X_RSI, x_r(H_PTR));
 	x_mov_r_rm(a, 4, X_RDX, x_r(H_TMP));
-	stack_add(a, -8);
+	called_to_c(a);
 	call_c(a, (void *)(uintptr_t)tcg_host);
-	stack_add(a, 8);
 	x_test_rm_r(a, 8, x_r(X_RAX), X_RAX);
 	fail = x_jcc(a, X_E);
 	x_mov_r_rm(a, 8, H_PTR, x_r(X_RAX));
@@ -154,9 +169,8 @@ static void make_host(struct xasm *a, const uint8_t *spilled)
 	reload_volatile(a);
 	x_mov_r_rm(a, 8, H_T0, CPU_MEM(tcg_tmp[0]));
 	x_mov_r_rm(a, 8, H_T1, CPU_MEM(tcg_tmp[1]));
-	x_u8(a, 0xc3);
+	called_back(a);
 	x_here(a, fail);
-	stack_add(a, 8);
 	at = x_jmp(a);
 	x_to(a, at, spilled);
 }
@@ -176,6 +190,7 @@ static void go_to(struct xasm *a)
 	x_mov_r_rm(a, 8, H_MEM, CPU_MEM(tcg_base));
 	x_mov_r_rm(a, 8, H_BUDGET, CPU_MEM(tcg_left));
 	reload(a);
+	stack_of_code(a);
 	x_rm(a, 4, 0xff, 4, x_r(H_TMP));
 }
 
@@ -186,22 +201,19 @@ static void make_insn(struct xasm *a, const struct tcache_mem *mem, const uint8_
 	spill(a);
 	xmm_put(a);
 	load_exit(a, mem);
-	stack_add(a, -8);
+	called_to_c(a);
 	call_c(a, (void *)(uintptr_t)tcg_insn);
-	stack_add(a, 8);
 	x_alu_rm_i(a, 8, X_CMP, x_r(X_RAX), TCG_INSN_LEAVE);
 	elsewhere = x_jcc(a, X_A);
 	done = x_jcc(a, X_E);
 	x_mov_r_rm(a, 8, H_BUDGET, CPU_MEM(tcg_left));
 	xmm_get(a);
 	reload(a);
-	x_u8(a, 0xc3);
+	called_back(a);
 	x_here(a, elsewhere);
-	stack_add(a, 8);
 	go_to(a);
 	x_here(a, done);
 	x_mov_rm_i(a, 4, CPU_MEM(tcg_exit), TCG_EXIT_DONE);
-	stack_add(a, 8);
 	at = x_jmp(a);
 	x_to(a, at, spilled);
 }
@@ -211,6 +223,7 @@ static void go_on(struct xasm *a, void *fn, const uint8_t *fail)
 {
 	uint8_t *at;
 
+	stack_of_c(a);
 	call_c(a, fn);
 	x_test_rm_r(a, 8, x_r(X_RAX), X_RAX);
 	at = x_jcc(a, X_E);
@@ -243,6 +256,25 @@ static void make_indirect(struct xasm *a, const uint8_t *spilled)
 	go_on(a, (void *)(uintptr_t)tcg_indirect, spilled);
 }
 
+/* A RET has not come to where it was guessed to go. Where it has come to says nothing of the
+ * indirect jump before it, so there is one for all. */
+static void make_ret(struct xasm *a, struct back_tramp *t, const struct tcache_mem *mem)
+{
+	uint8_t *none, *at;
+
+	t->ret_empty = (uint32_t)(a->p - mem->rw);
+	stack_add(a, -8);
+	t->ret_missed = (uint32_t)(a->p - mem->rw);
+	x_alu_rm_i(a, 8, X_ADD, CPU_MEM(ret_missed), 1);
+	back_find_jump(a);
+	none = x_jcc(a, X_NE);
+	x_rm(a, 4, 0xff, 4, x_m(H_TMP, 8));
+	x_here(a, none);
+	x_mov_rm_i(a, 4, CPU_MEM(tcg_exit), TCG_EXIT_INDIRECT);
+	at = x_jmp(a);
+	x_to(a, at, mem->rw + t->indirect);
+}
+
 static void make_flags(struct xasm *a)
 {
 	spill(a);
@@ -252,15 +284,14 @@ static void make_flags(struct xasm *a)
 	x_mov_rm_r(a, 8, CPU_MEM(tcg_tmp[2]), H_PTR);
 	x_mov_r_rm(a, 8, X_RDI, x_r(H_CPU));
 	x_mov_r_rm(a, 4, X_RSI, x_r(H_TMP));
-	stack_add(a, -8);
+	called_to_c(a);
 	call_c(a, (void *)(uintptr_t)tcg_flags);
-	stack_add(a, 8);
 	xmm_get(a);
 	reload_volatile(a);
 	x_mov_r_rm(a, 8, H_T0, CPU_MEM(tcg_tmp[0]));
 	x_mov_r_rm(a, 8, H_T1, CPU_MEM(tcg_tmp[1]));
 	x_mov_r_rm(a, 8, H_PTR, CPU_MEM(tcg_tmp[2]));
-	x_u8(a, 0xc3);
+	called_back(a);
 }
 
 /* Registers that C keeps need not be spilled: nobody looks at the guest's there. */
@@ -272,13 +303,12 @@ static void make_call(struct xasm *a, uint32_t (*fn)(struct cpu *cpu, uint32_t a
 	xmm_put(a);
 	x_mov_r_rm(a, 8, X_RDI, x_r(H_CPU));
 	x_mov_r_rm(a, 4, X_RSI, x_r(H_TMP));
-	stack_add(a, -8);
+	called_to_c(a);
 	call_c(a, (void *)(uintptr_t)fn);
-	stack_add(a, 8);
 	x_mov_r_rm(a, 4, H_TMP, x_r(X_RAX));
 	xmm_get(a);
 	reload_volatile(a);
-	x_u8(a, 0xc3);
+	called_back(a);
 }
 
 size_t back_init(struct cpu *cpu, const struct tcache_mem *mem, uint32_t at, size_t len)
@@ -289,6 +319,7 @@ size_t back_init(struct cpu *cpu, const struct tcache_mem *mem, uint32_t at, siz
 
 	must(t != NULL);
 	cpu->tcg_tramp = t;
+	must(back_ret_init(cpu) == 0);
 	t->enter = (uint32_t)(a.p - mem->rw);
 	make_enter(&a);
 	t->exit = (uint32_t)(a.p - mem->rw);
@@ -300,6 +331,8 @@ size_t back_init(struct cpu *cpu, const struct tcache_mem *mem, uint32_t at, siz
 	t->insn_jump = (uint32_t)(make_insn_jump(&a, mem, spilled) - mem->rw);
 	t->indirect = (uint32_t)(a.p - mem->rw);
 	make_indirect(&a, spilled);
+	make_ret(&a, t, mem);
+	back_ret_bottom(cpu, mem->rx + t->ret_empty);
 	t->flags = (uint32_t)(a.p - mem->rw);
 	make_flags(&a);
 	t->trans = (uint32_t)(a.p - mem->rw);
@@ -317,6 +350,7 @@ size_t back_init(struct cpu *cpu, const struct tcache_mem *mem, uint32_t at, siz
 
 void back_free(struct cpu *cpu)
 {
+	back_ret_free(cpu);
 	free(cpu->tcg_tramp);
 	cpu->tcg_tramp = NULL;
 }

@@ -235,13 +235,12 @@ static const struct keep *keep_of(const struct back *k, const struct tb_edge *e)
 	return &k->edge_keep[e - k->tb->edge];
 }
 
-/* Room for the link, and in it what leaves if there is none: a->p is where the edge's code goes. */
-static void place_edge(struct back *k, struct tb_edge *e)
+void place_edge(struct back *k, struct tb_edge *e, uint32_t len)
 {
 	struct xasm *a = &k->a;
 
 	e->code = (uint32_t)(a->p - k->mem->rw);
-	e->code_len = EDGE_LEN + (keep_of(k, e)->on ? KEEP_LEN : 0);
+	e->code_len = len + (keep_of(k, e)->on ? KEEP_LEN : 0);
 	leave(k, meta_off(k, e) | TCG_EXIT_EDGE);
 	while (!a->overflow && (uint32_t)(a->p - k->mem->rw) < e->code + e->code_len)
 		x_u8(a, 0xcc);
@@ -273,7 +272,7 @@ static void place_edge_stubs(struct back *k, struct tb_edge *e)
 	leave_by(k, meta_off(k, e) | TCG_EXIT_STALE, edge_way_out(k->cpu, e));
 }
 
-static struct tb_edge *edge_new(struct back *k, uint32_t target)
+struct tb_edge *edge_plain(struct back *k, uint32_t target)
 {
 	struct tb *tb = k->tb;
 	struct tb_edge *e = &tb->edge[tb->n_edges];
@@ -285,9 +284,20 @@ static struct tb_edge *edge_new(struct back *k, uint32_t target)
 	tb->n_edges++;
 	*e = (struct tb_edge){ .from = tb,
 		.target = target,
-		.recipe = rcp_store(k),
-		.refund = (uint16_t)(tb->n_insns - (k->op->insn + 1u)),
 		.other_page = ((tb->lin + (target - tb->eip)) ^ tb->lin) >> 12 != 0 };
+	k->edge_keep[e - tb->edge].on = false;
+	return e;
+}
+
+static struct tb_edge *edge_new(struct back *k, uint32_t target)
+{
+	struct tb *tb = k->tb;
+	struct tb_edge *e = edge_plain(k, target);
+
+	if (!e)
+		return NULL;
+	e->recipe = rcp_store(k);
+	e->refund = (uint16_t)(tb->n_insns - (k->op->insn + 1u));
 	k->edge_keep[e - tb->edge] = k->keep;
 	if (k->rcp.op == RCP_ENTRY) {
 		k->entry_used = true;
@@ -438,7 +448,7 @@ static void emit_jcc(struct back *k)
 	if (!e)
 		return;
 	if (back) { /* a loop, mostly */
-		place_edge(k, e);
+		place_edge(k, e, EDGE_LEN);
 		x_here(a, at);
 	} else { /* its displacement is filled in when the edge has its place */
 		e->code = (uint32_t)(at - k->mem->rw);
@@ -472,15 +482,8 @@ static void store_desc(struct back *k)
 		x_mov_rm_i(a, 4, CPU_MEM(fl_desc), rcp_store(k));
 }
 
-static void emit_jump_reg(struct back *k)
+void back_find_jump(struct xasm *a)
 {
-	const struct ir_op *op = k->op;
-	struct xasm *a = &k->a;
-	struct cold *c;
-
-	store_desc(k);
-	k->exit = NULL;
-	x_mov_r_rm(a, 4, H_PTR, operand(k, op->a));
 	_Static_assert(JUMP_CACHE_BITS == 16, "MOVZX makes the index");
 	x_rm(a, 4, X_0F | 0xb7, H_TMP, x_r(H_PTR));
 	x_shift_i(a, 4, X_SHL, x_r(H_TMP), 4);
@@ -488,10 +491,53 @@ static void emit_jump_reg(struct back *k)
 	x_mov_r_rm(a, 8, X_R11, CPU_MEM(tcg_gen));
 	x_alu_rm_r(a, 8, X_ADD, x_r(X_R11), H_PTR);
 	x_alu_r_rm(a, 8, X_CMP, X_R11, x_m(H_TMP, 0));
+}
+
+/* Ends the block: at what a register says. */
+static void emit_jump_reg(struct back *k)
+{
+	const struct ir_op *op = k->op;
+	struct xasm *a = &k->a;
+	bool call = is_call(k, op);
+	struct cold *c;
+
+	store_desc(k);
+	k->exit = NULL;
+	x_mov_r_rm(a, 4, H_PTR, operand(k, op->a));
+	if (k->returns && op->dst == IR_RET) {
+		x_u8(a, 0xc3);
+		return;
+	}
+	back_find_jump(a);
 	c = cold_add(k, COLD_INDIRECT, x_jcc(a, X_NE));
 	if (c)
 		c->id = exit_id(k);
-	x_rm(a, 4, 0xff, 4, x_m(H_TMP, 8));
+	x_rm(a, 4, 0xff, call ? 2 : 4, x_m(H_TMP, 8));
+	if (!call)
+		return;
+	if (c)
+		c->back = a->p;
+	emit_pad(k);
+}
+
+/* Ends the block: at a fixed address. Its edge comes next, or behind the pad. */
+static void emit_jump(struct back *k)
+{
+	uint8_t *at;
+
+	if (is_call(k, k->op)) {
+		at = x_call(&k->a);
+		emit_pad(k);
+		x_here(&k->a, at);
+	}
+	edge_new(k, k->op->imm);
+}
+
+/* Where code at `at` is executed. H_TMP is lost. */
+static void push_rx(struct back *k, const uint8_t *at)
+{
+	x_mov_r_i64(&k->a, H_TMP, (uintptr_t)(k->mem->rx + (at - k->mem->rw)));
+	x_push(&k->a, H_TMP);
 }
 
 static void cold_emit(struct back *k, struct cold *c)
@@ -545,6 +591,8 @@ static void cold_emit(struct back *k, struct cold *c)
 	case COLD_REP_FAULT: cold_rep_fault(k, c); break;
 	case COLD_INDIRECT:
 		x_here(a, c->jump);
+		if (c->back)
+			push_rx(k, c->back);
 		x_mov_rm_i(a, 4, CPU_MEM(tcg_exit), c->id | TCG_EXIT_INDIRECT);
 		at = x_jmp(a);
 		x_to(a, at, k->mem->rw + back_tramp(k->cpu)->indirect);
@@ -623,7 +671,7 @@ static void emit_op(struct back *k)
 	case IR_JNZR: emit_jcc(k); break;
 	case IR_LIMIT: emit_limit(k); break;
 	case IR_SETSEG: emit_setseg(k); break;
-	case IR_JMP: edge_new(k, k->op->imm); break; /* it comes next */
+	case IR_JMP: emit_jump(k); break;
 	case IR_JMPR: emit_jump_reg(k); break;
 	case IR_CALLJ: emit_callj(k); break;
 	default: must(false);
@@ -681,14 +729,14 @@ static void emit_block(struct back *k)
 		return;
 	last = tb->n_edges;
 	if (ir->op[ir->n_ops - 1].op == IR_JMP)
-		place_edge(k, &tb->edge[--last]);
+		place_edge(k, &tb->edge[--last], EDGE_LEN);
 	for (unsigned i = 0; i < last; i++) {
 		uint8_t *at = k->mem->rw + tb->edge[i].code;
 
 		if (tb->edge[i].code_len)
 			continue;
 		x_here(a, at);
-		place_edge(k, &tb->edge[i]);
+		place_edge(k, &tb->edge[i], EDGE_LEN);
 	}
 	for (unsigned i = 0; i < k->n_cold; i++) {
 		k->op = k->cold[i].op;
@@ -732,6 +780,7 @@ size_t back_emit(struct cpu *cpu, const struct tcache_mem *mem, const struct ir_
 	k.bmi2 = host_has_bmi2();
 	k.window = tb->key & KEY_WINDOW;
 	k.gs = k.window && tb->key & KEY_USER && window_has_gs(cpu);
+	k.returns = cpu->tcg_returns;
 	k.rcp = (struct recipe){ .op = RCP_ENTRY, .a = RCP_NO, .b = RCP_NO, .c = RCP_NO };
 	tb->n_edges = tb->n_exits = 0;
 	tb->entry_regs = 0;

@@ -220,6 +220,7 @@ void check_enter(struct cpu *cpu, struct tb *tb)
 	t->checking = false;
 	compare(cpu, tb, &before, &made, fpu_made);
 	cpu->tcg_exit = made.tcg_exit;
+	cpu->ret_sp = made.ret_sp;
 	cpu->tcg_left = made.tcg_left;
 	cpu->tcg_target = made.tcg_target;
 }

@@ -199,6 +199,11 @@ struct cpu {
 	uint8_t mxcsr_live; /* the host's MXCSR is the guest's, and newer than mxcsr: sse_park() */
 	uint32_t fpu_ea[2]; /* of the x87's last memory operands, not in FDP yet */
 	void *tcg_tramp;    /* back_tramp.c's */
+	/* back_ret.c's: the stack of translated code, as of the last exit; empty; C's, meanwhile.
+	 */
+	uint8_t *ret_sp, *ret_top, *c_sp;
+	bool tcg_returns;    /* to be used */
+	uint64_t ret_missed; /* returns to elsewhere than was guessed */
 
 	struct segment seg[6];
 	uint8_t cpl;  /* 3 in virtual-8086 mode, 0 in real mode */

@@ -52,6 +52,14 @@ static void on_usr1(int sig)
 	stats_asked = 1;
 }
 
+/* Translated code has no stack for it. */
+static void catch_usr1(void)
+{
+	struct sigaction sa = { .sa_handler = on_usr1, .sa_flags = SA_ONSTACK | SA_RESTART };
+
+	sigaction(SIGUSR1, &sa, NULL);
+}
+
 static void line_stats(void *opaque, const char *text)
 {
 	(void)opaque;
@@ -333,6 +341,7 @@ static void setup_engine(struct vcpu *v, const Dejavm__MachineConfig *mc)
 		c.tb_size = e->tb_size_mib;
 		c.one_insn = e->one_insn;
 		c.perf = e->perf;
+		c.no_returns = e->no_returns;
 	}
 	c.check = !strcmp(mc->engine, "check");
 	if (c.tb_size > TCACHE_MIB_MAX)
@@ -343,7 +352,7 @@ static void setup_engine(struct vcpu *v, const Dejavm__MachineConfig *mc)
 	else if (r < 0)
 		proc_fatal(&v->proc, "cannot start the translator: %s", strerror(-r));
 	if (v->cpu->tcg && trace_match(&tp_stats))
-		signal(SIGUSR1, on_usr1);
+		catch_usr1();
 	if (v->cpu->tcg && !c.check && !(e && e->no_window))
 		setup_windows(v, e && e->window_always);
 }

@@ -5,13 +5,16 @@
  *
  * Registers while translated code runs: guest EAX ECX EDX EBX EBP ESI EDI in their 64-bit
  * namesakes (upper halves 0), ESP in r12; r13 = cpu->tcg_base (run_tlb, or a window's base), r14 =
- * cpu, r15 = budget; r8-r11 are free, rsp is the host's stack.
+ * cpu, r15 = budget; r8-r11 are free, rsp is a stack of return addresses (back_ret.c).
  *
  * Budget: when a block is entered, its whole number of instructions has been taken off r15, and
  * r15 >= 0. So, before instruction k of a block of n, icount = tcg_end - r15 - (n - k).
  */
 #ifndef DEJAVM_TB_H
 #define DEJAVM_TB_H
+
+#include <signal.h>
+#include <ucontext.h>
 
 #include "cpu.h"
 #include "ir.h"
@@ -83,8 +86,9 @@ enum tcg_exit {
 	TCG_EXIT_EDGE,	   /* struct tb_edge: not linked */
 	TCG_EXIT_BUDGET,   /* struct tb_edge: r15 < 0 after the target's count was taken off */
 	TCG_EXIT_STALE,	   /* struct tb_edge: linked under a generation that is over */
-	TCG_EXIT_INDIRECT, /* struct tb_exit: goes on at cpu->tcg_target, which is not in the jump
-			      cache; r15 as at an edge that gives back nothing */
+	TCG_EXIT_INDIRECT, /* struct tb_exit (offset 0: one that says nothing): goes on at
+			      cpu->tcg_target, which is not in the jump cache; r15 as at an edge
+			      that gives back nothing */
 	TCG_EXIT_HEAD,	   /* struct tb: entered by the jump cache, and r15 < 0 after its count */
 };
 
@@ -118,7 +122,7 @@ struct tb_edge {
 	bool other_page; /* target lies in another page than from */
 };
 
-#define TB_MAX_EDGES IR_MAX_EDGES
+#define TB_MAX_EDGES (IR_MAX_EDGES + 1) /* one to where a CALL returns */
 #define TB_MAX_EXITS (2 * IR_MAX_INSNS)
 
 /*
@@ -196,9 +200,10 @@ static inline unsigned jump_cache_index(uint32_t eip)
 /*
  * Code is written through one mapping and executed through another (W^X). Offsets count from the
  * start of either. Metadata lie in an arena below 4 GiB of size, so that offsets are 32 bits;
- * offset 0 is never used; allocations are multiples of 8 bytes, zeroed, and freed all at once with
- * the region of the code they belong to.
+ * offset 0 has TCACHE_META_ZERO bytes of 0; allocations are multiples of 8 bytes, zeroed, and freed
+ * all at once with the region of the code they belong to.
  */
+#define TCACHE_META_ZERO 32u
 struct tcache_mem {
 	uint8_t *rw;
 	const uint8_t *rx;
@@ -237,6 +242,15 @@ void back_set_page2(const struct tcache_mem *mem, struct tb *tb, uint32_t gen);
  * from the exit, unless it is TCG_EXIT_DONE.
  */
 void back_enter(struct cpu *cpu, const struct tcache_mem *mem, const struct tb *tb);
+
+/*
+ * Where translated code has guessed that calls return to is not to be relied on: the key has
+ * changed, or a generation of links, or memory of code is about to be used again. Not while
+ * translated code runs, but in what it calls for an instruction.
+ */
+void back_drop_returns(struct cpu *cpu);
+/* SIGSEGV, if the back end has meant it: uc is right then. False: it has not. */
+bool back_fault(struct cpu *cpu, const siginfo_t *si, ucontext_t *uc);
 
 /* Offset of the code that leaves, when cpu->tcg_exit is set and the guest's registers are in the
  * host's. */

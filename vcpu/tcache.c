@@ -140,7 +140,7 @@ static void regions_init(struct tcache_priv *tc)
 		r->meta_end = (uint32_t)((i + 1) * meta - CODE_ALIGN);
 		if (i == 0) {
 			r->code_start += TRAMP_LEN;
-			r->meta_start += CODE_ALIGN; /* offset 0 means nothing */
+			r->meta_start += TCACHE_META_ZERO;
 		}
 		region_reset(r);
 	}
@@ -426,6 +426,7 @@ static void region_empty(struct tcache_priv *tc, struct region *r)
 			for (struct tb_own *o = tc->region[i].first; o; o = o->region_next)
 				drop_edges(tc, o, r);
 	memset(tc->cpu->jump_cache, 0, sizeof(*tc->cpu->jump_cache) << JUMP_CACHE_BITS);
+	back_drop_returns(tc->cpu);
 	region_reset(r);
 }
 
@@ -537,7 +538,7 @@ static unsigned count_edges(const struct ir_block *ir)
 
 	for (unsigned i = 0; i < ir->n_ops; i++)
 		n += (ir_props(&ir->op[i]) & IRO_EDGE) != 0;
-	return n;
+	return n + 1; /* to where a CALL returns */
 }
 
 #define MAX_META                                                                      \
@@ -554,6 +555,7 @@ static void reset_all(struct tcache_priv *tc)
 	tc->current = 0;
 	tc->making = NULL;
 	tc->reset_wanted = false;
+	back_drop_returns(tc->cpu);
 }
 
 struct tb *tcache_begin(
@@ -580,7 +582,7 @@ struct tb *tcache_begin(
 	o->tb.insn_eip = take(r, (ir->n_insns + 1) * sizeof(*o->tb.insn_eip));
 	memcpy(o->tb.insn, ir->insn, ir->n_insns * sizeof(*o->tb.insn));
 	memcpy(o->tb.insn_eip, ir->insn_eip, (ir->n_insns + 1) * sizeof(*o->tb.insn_eip));
-	o->tb.edge = take(r, (count_edges(ir) + 1) * sizeof(*o->tb.edge));
+	o->tb.edge = take(r, count_edges(ir) * sizeof(*o->tb.edge));
 	o->tb.exit = take(r, TB_MAX_EXITS * sizeof(*o->tb.exit)); /* last: tcache_end() trims */
 	tc->making = o;
 	o->tb.eip = ir->eip;

@@ -13,6 +13,7 @@
 
 #include "decode.h"
 #include "fpu.h"
+#include "host_fault.h"
 #include "log.h"
 #include "mem.h"
 #include "mmu.h"
@@ -40,6 +41,10 @@ static void sync_generations(struct cpu *cpu)
 	bool global = only_global(cpu), user = t->key & KEY_USER;
 	uint32_t gen = ic->gen[global], epoch = gen >> GEN_BITS << 1 | global;
 
+	if (cpu->tcg_link_gen[0] != ic->gen[0] || cpu->tcg_link_gen[1] != ic->gen[1] ||
+		t->returns_key != t->key)
+		back_drop_returns(cpu);
+	t->returns_key = t->key;
 	cpu->tcg_link_gen[0] = ic->gen[0];
 	cpu->tcg_link_gen[1] = ic->gen[1];
 	if (unlikely(t->gen_epoch[user] != epoch)) {
@@ -437,6 +442,7 @@ static void begin_run(struct cpu *cpu)
 	t->key = tcg_key_now(cpu);
 	t->leave = false;
 	cpu->tcg_base = cpu->run_tlb;
+	host_fault_cpu(cpu);
 	if (window_wanted(cpu, user)) {
 		t->key |= KEY_WINDOW;
 		cpu->tcg_base = window_base(cpu, user);
@@ -626,6 +632,12 @@ int tcg_init(struct cpu *cpu, const struct tcg_config *config)
 		tcg_free(cpu);
 		return r;
 	}
+	cpu->tcg_returns = !config->no_returns;
+	r = host_fault_catch();
+	if (r < 0) {
+		tcg_free(cpu);
+		return r;
+	}
 	if (config->check) {
 		t->check = check_new(cpu);
 		if (!t->check) {
@@ -647,6 +659,7 @@ void tcg_free(struct cpu *cpu)
 	if (!t)
 		return;
 	window_free(cpu);
+	host_fault_forget(cpu);
 	tcache_free(cpu->tcache);
 	check_free(t->check);
 	if (t->perf)

@@ -18,6 +18,7 @@ struct tcg_config {
 			     random; for tests */
 	unsigned tb_size; /* MiB of code; 0: default */
 	bool one_insn;	  /* blocks of one instruction each */
+	bool no_returns;  /* returns by the jump cache, as other indirect jumps */
 	bool check;	  /* do everything twice and compare: check.h */
 	bool perf;	  /* tell perf where code is: /tmp/perf-PID.map */
 };
@@ -35,8 +36,8 @@ struct tcg_stats {
 	uint64_t entered;
 };
 
-/* To be called before the CPU runs, and before the sandbox. -ENOTSUP: no back end for this host;
- * -ENOMEM. */
+/* To be called before the CPU runs, and before the sandbox; takes over SIGSEGV (host_fault.h).
+ * -ENOTSUP: no back end for this host; -errno. */
 int tcg_init(struct cpu *cpu, const struct tcg_config *config);
 void tcg_free(struct cpu *cpu);
 

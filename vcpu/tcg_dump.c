@@ -123,6 +123,7 @@ void tcg_stats_print(const struct cpu *cpu, line_fn *line, void *opaque)
 		{ "exits: stale link", s->exits[TCG_EXIT_STALE] },
 		{ "exits: indirect jump", s->exits[TCG_EXIT_INDIRECT] },
 		{ "indirect jumps that were looked up", s->indirect },
+		{ "returns guessed wrong", cpu->ret_missed },
 		{ "blocks translated", c->blocks },
 		{ "their instructions", c->insns },
 		{ "their bytes of code", c->host_bytes },

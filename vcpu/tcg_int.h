@@ -23,8 +23,9 @@ struct code_segs {
 struct tcg {
 	struct tcg_config config;
 	struct tcg_stats stats;
-	unsigned key;  /* of the run */
-	bool counting; /* a run has begun, at run_icount; it may have ended by a fault */
+	unsigned key;	      /* of the run */
+	unsigned returns_key; /* of what is on the back end's stack of returns */
+	bool counting;	      /* a run has begun, at run_icount; it may have ended by a fault */
 	uint64_t run_icount;
 	bool leave; /* the instruction just stepped may have changed the mode */
 	/* By privilege, what the jump cache's tags cannot hold: high bits of their generation, and

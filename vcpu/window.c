@@ -69,8 +69,7 @@ struct windows {
 	struct window_stats stats;
 };
 
-static struct cpu *active;
-static struct sigaction old_action;
+static struct cpu *active; /* GS is its window's base */
 
 static bool test_bit(const uint64_t *map, uint32_t page)
 {
@@ -400,25 +399,21 @@ static bool is_in_window(const struct windows *ws, uintptr_t addr)
 	return false;
 }
 
-/* What is not ours is fatal: the instruction is executed again, with the signal's former action. */
-static void on_segv(int sig, siginfo_t *si, void *context)
+bool window_fault(struct cpu *cpu, const siginfo_t *si, ucontext_t *uc)
 {
-	ucontext_t *uc = context;
 	uintptr_t pc = (uintptr_t)uc->uc_mcontext.gregs[REG_RIP], to;
 	uintptr_t addr = (uintptr_t)si->si_addr;
-	struct cpu *cpu = active;
-	struct windows *ws = cpu ? mmu_priv(cpu)->windows : NULL;
+	struct windows *ws = mmu_priv(cpu)->windows;
 	struct tb *tb = ws ? tcache_at(cpu->tcache, pc) : NULL;
 
 	/* An operand that is not aligned is reported without an address. */
-	if (!tb || !tb->n_faults || !(is_in_window(ws, addr) || si->si_code == SI_KERNEL)) {
-		sigaction(sig, &old_action, NULL);
-		return;
-	}
+	if (!tb || !tb->n_faults || !(is_in_window(ws, addr) || si->si_code == SI_KERNEL))
+		return false;
 	to = resolve(ws, tb, (uint32_t)(pc - (uintptr_t)cpu->tcache->mem.rx), addr,
 		uc->uc_mcontext.gregs);
 	if (to)
 		uc->uc_mcontext.gregs[REG_RIP] = (greg_t)to;
+	return true;
 }
 
 /* Nobody else on this host uses GS in user mode. False: it cannot be set. */
@@ -454,17 +449,6 @@ static int reserve(struct window *w)
 	return 0;
 }
 
-int window_catch_faults(void)
-{
-	struct sigaction sa = { .sa_sigaction = on_segv, .sa_flags = SA_SIGINFO }, old;
-
-	if (sigaction(SIGSEGV, &sa, &old) < 0)
-		return -errno;
-	if (!(old.sa_flags & SA_SIGINFO) || old.sa_sigaction != on_segv)
-		old_action = old;
-	return 0;
-}
-
 int window_init(struct cpu *cpu, int ram_fd, enum window_use use)
 {
 	struct mmu_priv *m = mmu_priv(cpu);
@@ -491,8 +475,6 @@ int window_init(struct cpu *cpu, int ram_fd, enum window_use use)
 		ws->has_gs = set_gs(ws);
 		active = cpu; /* GS is its, now */
 	}
-	if (r == 0)
-		r = window_catch_faults();
 	if (r < 0 && ws && m->windows != ws)
 		free(ws);
 	if (r < 0)

@@ -13,6 +13,9 @@
 #ifndef DEJAVM_WINDOW_H
 #define DEJAVM_WINDOW_H
 
+#include <signal.h>
+#include <ucontext.h>
+
 #include "tb.h"
 
 enum window_use {
@@ -36,13 +39,11 @@ struct window;
 struct windows;
 
 /*
- * Reserves the address ranges and takes over SIGSEGV. ram_fd: the file that mmu_set_map()'s ram is
+ * Reserves the address ranges. ram_fd: the file that mmu_set_map()'s ram is
  * a mapping of, from its start on; it must stay open as long as the cpu lives. -errno.
  */
 int window_init(struct cpu *cpu, int ram_fd, enum window_use use);
 void window_free(struct cpu *cpu);
-/* Takes SIGSEGV over once more, if somebody else has taken it since window_init(). -errno. */
-int window_catch_faults(void);
 
 /* ---- for the engine ---- */
 /* Translated code of this privilege should use its window now. */
@@ -57,6 +58,9 @@ void window_ran(struct cpu *cpu, bool user, bool with, uint64_t n);
 bool window_site_is_slow(const struct cpu *cpu, uint32_t eip);
 /* From now on this cpu's code runs on this thread; NULL: none. */
 void window_activate(struct cpu *cpu);
+/* SIGSEGV in translated code, if it is an access by a window: where uc goes on is right. False: it
+ * is none. */
+bool window_fault(struct cpu *cpu, const siginfo_t *si, ucontext_t *uc);
 const struct window_stats *window_stats(const struct cpu *cpu);
 
 /* ---- for tlb.c ---- */

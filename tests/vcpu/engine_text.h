@@ -34,6 +34,8 @@ static inline void engine_text_set(struct cpu *cpu, int ram_fd, const char *text
 			c.one_insn = true;
 		else if (!strcmp(w, "check"))
 			c.check = true;
+		else if (!strcmp(w, "return-stack=off"))
+			c.no_returns = true;
 		else if (!strcmp(w, "window=off"))
 			window = WINDOW_OFF;
 		else if (!strcmp(w, "window=always"))

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "engine_text.h"
+#include "host_fault.h"
 #include "log.h"
 #include "tcg.h"
 
@@ -255,7 +256,7 @@ void vm_code(struct vm *vm, const void *code, size_t len)
 
 enum cpu_exit vm_cpu_run(struct cpu *cpu, uint64_t end)
 {
-	must(window_catch_faults() == 0);
+	must(host_fault_catch() == 0);
 	return cpu_run(cpu, end);
 }
 
