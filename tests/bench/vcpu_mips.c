@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * How many million guest instructions the interpreter retires per second of CPU time, with nothing
- *around it.
+ * How many million guest instructions an engine retires per second of CPU time, with nothing around
+ * it.
  *
  *	vcpu_mips IMAGE [MILLIONS [X87]]
  *	vcpu_mips -16 REAL [MILLIONS]
+ *	vcpu_mips -calls CALLS [MILLIONS]
  *
  * IMAGE is vcpu_guest.bin, REAL vcpu_real.bin, X87 vcpu_x87.bin, of which only the loops of x87
- * instructions are measured. It runs in slices, as the process would run it. The environment's
- * DEJAVM_TEST_ENGINE names another engine (harness.h).
+ * instructions are measured. It runs in slices, as the process would run it, by the interpreter, or
+ * by what the environment's DEJAVM_TEST_ENGINE names (harness.h). CALLS is vcpu_calls.bin: the
+ * translator, with returns by the jump cache and by the host's RET.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -115,6 +117,43 @@ static int measure_x87(struct vm *vm, uint64_t n)
 	return r;
 }
 
+/* Nanoseconds an instruction of the loop that EAX says. */
+static double calls_ns(
+	const uint8_t *image, size_t len, uint32_t loop, const char *engine, uint64_t n)
+{
+	struct vm *vm = vm_new(VM_PROT32);
+	double best = 1e9;
+
+	vm_set_engine(vm, engine);
+	vm_code(vm, image, len);
+	vm->cpu->gpr[R_EAX] = loop;
+	vm_run(vm, n / 10);
+	for (unsigned i = 0; i < 3; i++) {
+		double t = cpu_seconds();
+
+		vm_run(vm, n / 3);
+		t = cpu_seconds() - t;
+		best = t < best ? t : best;
+	}
+	vm_free(vm);
+	return best * 1e9 / (double)(n / 3);
+}
+
+static int measure_calls(const uint8_t *image, size_t len, uint64_t n)
+{
+	static const char *const loops[] = { "fib(20)", "many callers, by chance" };
+
+	for (uint32_t i = 0; i < 2; i++) {
+		double cache = calls_ns(image, len, i, "tcg,return-stack=off", n),
+		       host = calls_ns(image, len, i, "tcg", n);
+
+		printf("%-24s returns by the jump cache %.3f ns an instruction, by the host's RET "
+		       "%.3f: %.2f\n",
+			loops[i], cache, host, cache / host);
+	}
+	return 0;
+}
+
 static size_t image_read(const char *path, uint8_t *buf, size_t len)
 {
 	FILE *f = fopen(path, "rb");
@@ -135,18 +174,20 @@ int main(int argc, char **argv)
 	static const char strings[] =
 		"\xbe\x00\x00\x10\x00\xbf\x00\x00\x20\x00\xb9\xa0\x0f\x00\x00\xf3\xa4"
 		"\xbf\x00\x00\x30\x00\xb9\x00\x04\x00\x00\xf3\xab\xeb\xe1";
-	bool is_16 = argc > 2 && !strcmp(argv[1], "-16");
+	bool is_16 = argc > 2 && !strcmp(argv[1], "-16"),
+	     is_calls = argc > 2 && !strcmp(argv[1], "-calls");
 	struct vm *vm;
 	size_t len;
 	int r;
 
-	if (is_16 && (len = image_read(argv[2], image, sizeof(image))))
-		return measure_16(
+	if ((is_16 || is_calls) && (len = image_read(argv[2], image, sizeof(image))))
+		return (is_16 ? measure_16 : measure_calls)(
 			image, len, (argc > 3 ? strtoull(argv[3], NULL, 0) : 100) * 1000000);
-	if (is_16 || argc < 2 ||
+	if (is_16 || is_calls || argc < 2 ||
 		!(len = image_read(argv[argc > 3 ? 3 : 1], image, sizeof(image)))) {
 		fprintf(stderr, "usage: vcpu_mips IMAGE [MILLIONS [X87]]\n"
-				"       vcpu_mips -16 REAL [MILLIONS]\n");
+				"       vcpu_mips -16 REAL [MILLIONS]\n"
+				"       vcpu_mips -calls CALLS [MILLIONS]\n");
 		return 2;
 	}
 	vm = vm_new(VM_PROT32);

@@ -454,11 +454,15 @@ static void test_values(void **state)
 		     "-d in,host");
 	assert_string_equal(o.engine, "tcg");
 	assert_true(o.accel.has_thresh && o.accel.one_insn && o.accel.window && !o.accel.perf);
+	assert_true(o.accel.return_stack);
 	assert_int_equal(o.accel.thresh, 0);
 	assert_int_equal(o.accel.budget, 7);
 	assert_int_equal(o.accel.tb_size, 32);
 	assert_int_equal(o.n_trace, 2);
 	assert_string_equal(o.trace[1], "vcpu_tb_host");
+	options_done(&o);
+	parse_ok(&o, "-accel tcg,return-stack=off,window=off");
+	assert_false(o.accel.return_stack || o.accel.window);
 	options_done(&o);
 	parse_ok(&o, "-cpu pentium3,+sse2,-pse36");
 	assert_string_equal(o.cpu_model, "pentium3,+sse2,-pse36");
