@@ -41,6 +41,8 @@ struct windows;
  */
 int window_init(struct cpu *cpu, int ram_fd, enum window_use use);
 void window_free(struct cpu *cpu);
+/* As new; the address ranges stay. For cpu_renew(). */
+void window_renew(struct cpu *cpu);
 /* Takes SIGSEGV over once more, if somebody else has taken it since window_init(). -errno. */
 int window_catch_faults(void);
 

@@ -548,6 +548,9 @@ void gen_build(struct gen *g, struct vm *vm, uint64_t seed)
 
 		memcpy(vm->ram + VM_DATA + i, &v, 4);
 	}
+	vm_touch(vm, VM_CODE, GEN_CODE_LEN);
+	vm_touch(vm, VM_DATA, 0x40000);
+	vm_touch(vm, VM_STACK - 0x800, 0x1000);
 	/* Returns find their way. */
 	for (uint32_t i = 0; i < 0x1000; i += 4) {
 		uint32_t v = g->base + g->start[gen_random(g) % g->n];
@@ -610,7 +613,7 @@ static uint8_t written[VM_RAM_LEN >> 12];
 
 static bool note_page(void *opaque, uint32_t page)
 {
-	(void)opaque;
+	vm_touch(opaque, page << 12, 1);
 	written[page]++;
 	return true;
 }
@@ -644,8 +647,8 @@ int gen_compare(const char *what, struct vm *a, struct vm *b)
 		return 1;
 	/* Both say which pages they have written; the others are as they were built. */
 	memset(written, 0, sizeof(written));
-	mmu_take_dirty(x, note_page, NULL);
-	mmu_take_dirty(y, note_page, NULL);
+	mmu_take_dirty(x, note_page, a);
+	mmu_take_dirty(y, note_page, b);
 	for (uint32_t page = 0; page < VM_RAM_LEN >> 12; page++) {
 		if (written[page] == 1)
 			return differ(

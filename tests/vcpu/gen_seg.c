@@ -443,6 +443,10 @@ void gen_build_segs(struct gen *g, struct vm *vm)
 
 		memcpy(vm->ram + DATA_BASE + i, &v, 4);
 	}
+	vm_touch(vm, DATA_BASE, 0x20000);
+	vm_touch(vm, 0x7f000 - 0x1000, 0x2000);
+	vm_touch(vm, FRAMES, 0x1000);
+	vm_touch(vm, HANDLERS, 0x1000);
 	/* Returns find their way. */
 	for (uint32_t i = 0; i < 0x2000; i += 2) {
 		uint16_t v = (uint16_t)gen_target(g, 0);

@@ -3,16 +3,26 @@
  * The translator against the interpreter: random programs (gen.c) on both, in slices of any length;
  * registers, flags, instruction counts and RAM must be the same at the end.
  *
- *	test_tcg [SEED [CASES [ENGINE]]]
+ *	test_tcg [-f] [-d] [SEED [CASES [ENGINE]]]
  *
  * A case is two programs: one in flat segments, mostly, and one in others (GEN_SEGS).
+ *
+ * Machines are used for many programs, renewed between them: to make one takes longer than a
+ * program. -f: each program has new ones. -d: prints digests of what each program left in both
+ * machines and their counters; they must be the same with -f and without.
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
+#include "cpu_digest.h"
 #include "disas.h"
 #include "flags.h"
 #include "gen.h"
+#include "hash.h"
+#include "log.h"
+#include "segments.h"
 #include "tcg.h"
 #include "window.h"
 
@@ -31,19 +41,112 @@ static const uint64_t past[] = { 0, 1159, 7289, 140537, 6001189, 6048369, 605930
 static uint64_t total, translated, by_window, interrupts;
 static uint64_t total_segs, translated_16, translated_seg; /* of GEN_SEGS */
 
-/* The first n instructions of a case; what: NULL, only tell. */
-static int run_some(uint64_t seed, const char *engine, unsigned n, const char *what)
-{
-	static struct gen g;
-	struct vm *a = vm_new(VM_PROT32), *b = vm_new(VM_PROT32);
-	int r;
+static bool always_fresh, digests;
+static int failed;
 
-	vm_set_engine(a, NULL);
-	vm_set_engine(b, engine);
-	gen_build(&g, a, seed);
-	gen_run(a, n, 100000);
-	gen_build(&g, b, seed);
-	gen_run(b, n, slices[seed / N_ENGINES % 5]);
+/* ---- machines ---- */
+
+#define N_USES 64u /* then a new one: what only first use shows is to be seen too */
+
+struct machine {
+	const char *engine; /* NULL: the interpreter */
+	struct vm *vm;	    /* NULL: none yet */
+	unsigned uses;
+	uint64_t seed[N_USES]; /* of each */
+};
+static struct machine machines[1 + N_ENGINES];
+
+static struct machine *machine_of(const char *engine)
+{
+	size_t i = 0;
+
+	while (engine && machines[i].engine != engine && (i == 0 || machines[i].engine))
+		i++;
+	machines[i].engine = engine;
+	return &machines[i];
+}
+
+static void machine_retire(struct machine *m)
+{
+	int64_t left;
+
+	vm_renew(m->vm, VM_PROT32);
+	left = vm_first_left(m->vm);
+	if (left >= 0) {
+		printf("after %u programs, and cleared, RAM is not zero at %llx (%s)\n", m->uses,
+			(unsigned long long)left, m->engine ? m->engine : "interpreter");
+		failed++;
+	}
+	vm_free(m->vm);
+	m->vm = NULL;
+	m->uses = 0;
+}
+
+static struct vm *machine_new(const char *engine)
+{
+	struct vm *vm = vm_new(VM_PROT32);
+
+	vm_set_engine(vm, engine);
+	return vm;
+}
+
+/* As new, for this program. */
+static struct vm *machine_for(struct machine *m, uint64_t seed)
+{
+	if (m->uses == N_USES || (m->vm && always_fresh))
+		machine_retire(m);
+	if (m->vm)
+		vm_renew(m->vm, VM_PROT32);
+	else
+		m->vm = machine_new(m->engine);
+	m->seed[m->uses++] = seed;
+	return m->vm;
+}
+
+static void print_uses(const struct machine *m)
+{
+	printf("  %s, since it was new:", m->engine ? m->engine : "interpreter");
+	for (unsigned i = 0; i < m->uses; i++)
+		printf(" %llu", (unsigned long long)m->seed[i]);
+	printf("\n");
+}
+
+/* ---- programs ---- */
+
+static uint64_t digest(struct vm *vm)
+{
+	static uint8_t blob[CPU_DIGEST_BLOB_MAX];
+	struct ram_digest *d = ram_digest_new(vm->ram, VM_RAM_LEN >> 12, NULL);
+	size_t len;
+
+	must(d != NULL);
+	ram_digest_set_file(d, vm->ram_fd);
+	mmu_mark_dirty_all(vm->cpu);
+	len = digest_collect(vm->cpu, d, blob, sizeof(blob));
+	ram_digest_free(d);
+	return hash64(0, blob, len);
+}
+
+static uint64_t digest_stats(const struct vm *vm)
+{
+	const struct cpu *cpu = vm->cpu;
+	uint64_t h = hash64(0, mmu_stats(cpu), sizeof(struct mmu_stats));
+
+	h = hash64(h, window_stats(cpu), sizeof(struct window_stats));
+	return cpu->tcg ? hash64(h, tcg_stats(cpu), sizeof(struct tcg_stats)) : h;
+}
+
+static void print_digests(uint64_t seed, struct vm *a, struct vm *b)
+{
+	uint64_t stats_a = digest_stats(a), stats_b = digest_stats(b);
+
+	printf("%llu %016llx %016llx %016llx %016llx\n", (unsigned long long)seed,
+		(unsigned long long)digest(a), (unsigned long long)digest(b),
+		(unsigned long long)stats_a, (unsigned long long)stats_b);
+}
+
+static void count(uint64_t seed, const struct vm *a, const struct vm *b)
+{
 	total += a->cpu->icount;
 	translated += tcg_stats(b->cpu)->insns;
 	if (seed & GEN_SEGS) {
@@ -53,7 +156,26 @@ static int run_some(uint64_t seed, const char *engine, unsigned n, const char *w
 	}
 	by_window += window_stats(b->cpu)->insns;
 	interrupts += b->cpu->n_intr;
-	r = gen_compare(what, a, b);
+}
+
+/* The first n instructions of a program, in machines as new; what: NULL, only tell. */
+static int run_in(struct vm *a, struct vm *b, uint64_t seed, unsigned n, const char *what)
+{
+	static struct gen g;
+
+	gen_build(&g, a, seed);
+	gen_run(a, n, 100000);
+	gen_build(&g, b, seed);
+	gen_run(b, n, slices[seed / N_ENGINES % 5]);
+	return gen_compare(what, a, b);
+}
+
+/* In new machines. */
+static int run_some(uint64_t seed, const char *engine, unsigned n)
+{
+	struct vm *a = machine_new(NULL), *b = machine_new(engine);
+	int r = run_in(a, b, seed, n, NULL);
+
 	vm_free(a);
 	vm_free(b);
 	return r;
@@ -63,11 +185,10 @@ static int run_some(uint64_t seed, const char *engine, unsigned n, const char *w
 static void show(uint64_t seed, unsigned n)
 {
 	static struct gen g;
-	struct vm *a = vm_new(VM_PROT32);
+	struct vm *a = machine_new(NULL);
 	char text[128] = "";
 	uint32_t at;
 
-	vm_set_engine(a, NULL);
 	gen_build(&g, a, seed);
 	gen_run(a, n, 100000);
 	at = a->cpu->seg[SEG_CS].base + a->cpu->eip;
@@ -85,7 +206,7 @@ static void find_first(uint64_t seed, const char *engine)
 	while (bad - good > 1) {
 		unsigned n = (good + bad) / 2;
 
-		if (run_some(seed, engine, n, NULL))
+		if (run_some(seed, engine, n))
 			bad = n;
 		else
 			good = n;
@@ -95,33 +216,60 @@ static void find_first(uint64_t seed, const char *engine)
 		show(seed, n);
 }
 
-static int run_case(uint64_t seed, const char *engine)
+static void run_case(uint64_t seed, const char *engine)
 {
+	struct machine *ma, *mb;
+	struct vm *a, *b;
 	char what[100];
+	int r;
 
 	if (!engine)
 		engine = engines[seed % N_ENGINES];
 	snprintf(what, sizeof(what), "case %llu, interpreter and %s", (unsigned long long)seed,
 		engine);
-	if (!run_some(seed, engine, N_INSNS, what))
-		return 0;
-	find_first(seed, engine);
-	return 1;
+	ma = machine_of(NULL);
+	mb = machine_of(engine);
+	a = machine_for(ma, seed);
+	b = machine_for(mb, seed);
+	r = run_in(a, b, seed, N_INSNS, what);
+	count(seed, a, b);
+	if (digests)
+		print_digests(seed, a, b);
+	if (!r)
+		return;
+	failed++;
+	if (run_some(seed, engine, N_INSNS)) {
+		find_first(seed, engine);
+		return;
+	}
+	printf("  not in new machines: something was left in these, or only a new one does it\n");
+	print_uses(ma);
+	print_uses(mb);
 }
 
 int main(int argc, char **argv)
 {
-	uint64_t first = argc > 1 ? strtoull(argv[1], NULL, 0) : 1,
-		 n = argc > 2 ? strtoull(argv[2], NULL, 0) : 300;
-	const char *engine = argc > 3 ? argv[3] : NULL;
-	int failed = 0;
+	uint64_t first, n;
+	const char *engine;
 
-	for (size_t i = 0; i < sizeof(past) / sizeof(past[0]); i++)
-		failed += run_case(past[i], engine);
-	for (uint64_t c = first; c < first + n; c++) {
-		failed += run_case(c, engine);
-		failed += run_case(c | GEN_SEGS, engine);
+	for (int c; (c = getopt(argc, argv, "+fd")) != -1;) {
+		if (c == '?')
+			return 2;
+		always_fresh |= c == 'f';
+		digests |= c == 'd';
 	}
+	first = optind < argc ? strtoull(argv[optind], NULL, 0) : 1;
+	n = optind + 1 < argc ? strtoull(argv[optind + 1], NULL, 0) : 300;
+	engine = optind + 2 < argc ? argv[optind + 2] : NULL;
+	for (size_t i = 0; i < sizeof(past) / sizeof(past[0]); i++)
+		run_case(past[i], engine);
+	for (uint64_t c = first; c < first + n; c++) {
+		run_case(c, engine);
+		run_case(c | GEN_SEGS, engine);
+	}
+	for (size_t i = 0; i < sizeof(machines) / sizeof(machines[0]); i++)
+		if (machines[i].vm)
+			machine_retire(&machines[i]);
 	printf("%llu cases, %llu instructions, %llu of them translated, %llu with a window, %llu "
 	       "interrupts, %d differ\n",
 		(unsigned long long)n, (unsigned long long)total, (unsigned long long)translated,
