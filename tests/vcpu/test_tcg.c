@@ -11,6 +11,7 @@
  * program. -f: each program has new ones. -d: prints digests of what each program left in both
  * machines and their counters; they must be the same with -f and without.
  */
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -252,6 +253,8 @@ int main(int argc, char **argv)
 	uint64_t first, n;
 	const char *engine;
 
+	/* A machine's large and sparse tables are to be fresh pages each time, not zeroed ones. */
+	mallopt(M_MMAP_THRESHOLD, 1 << 20);
 	for (int c; (c = getopt(argc, argv, "+fd")) != -1;) {
 		if (c == '?')
 			return 2;
