@@ -255,6 +255,11 @@ static bool touch_page(void *opaque, uint32_t page)
 	return false;
 }
 
+void vm_touch_written(struct vm *vm)
+{
+	mmu_take_dirty(vm->cpu, touch_page, vm);
+}
+
 /* The pages that hold something, as touched says, are cleared. */
 static void clear_ram(struct vm *vm)
 {
@@ -270,7 +275,7 @@ static void clear_ram(struct vm *vm)
 
 void vm_renew(struct vm *vm, enum vm_mode mode)
 {
-	mmu_take_dirty(vm->cpu, touch_page, vm);
+	vm_touch_written(vm);
 	cpu_renew(vm->cpu, VM_MODEL);
 	for (size_t i = 0; i < sizeof(vm->codemap); i++)
 		must(!vm->codemap[i]);

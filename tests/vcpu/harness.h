@@ -75,10 +75,11 @@ struct vm *vm_new(enum vm_mode mode);
 void vm_free(struct vm *vm);
 /*
  * Makes vm what vm_new(mode) and vm_set_engine() made it; much faster than that. Who has written to
- * RAM other than by the CPU and the functions here must have said so by vm_touch(), and who takes
- * dirty pages from the MMU as well.
+ * RAM other than by the CPU and the functions here must have said so by vm_touch(), and who is
+ * about to take dirty pages from the MMU calls vm_touch_written() before.
  */
 void vm_renew(struct vm *vm, enum vm_mode mode);
+void vm_touch_written(struct vm *vm);
 void vm_touch(struct vm *vm, uint32_t at, size_t len);
 /* Clears RAM as vm_renew() does, and says where something is left nevertheless; -1: nowhere. */
 int64_t vm_first_left(struct vm *vm);

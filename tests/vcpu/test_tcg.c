@@ -8,8 +8,9 @@
  * A case is two programs: one in flat segments, mostly, and one in others (GEN_SEGS).
  *
  * Machines are used for many programs, renewed between them: to make one takes longer than a
- * program. -f: each program has new ones. -d: prints digests of what each program left in both
- * machines and their counters; they must be the same with -f and without.
+ * program. Now and then a new one takes over, by the last program of the old one, and must get to
+ * the same. Options: -f, each program has new ones; -d, prints digests of what each program left in
+ * both machines and of their counters, which are the same with -f and without.
  */
 #include <malloc.h>
 #include <stdio.h>
@@ -33,7 +34,8 @@ static const char *const engines[] = { "tcg,thresh=0", "tcg,thresh=0,budget=7", 
 	"tcg,thresh=0,one-insn-per-tb=on", "tcg,thresh=0,budget=100", "tcg,thresh=0,window=always",
 	"tcg,thresh=0,budget=7,window=always" };
 #define N_ENGINES (sizeof(engines) / sizeof(engines[0]))
-static const unsigned slices[] = { 100000, 1000, 50, 3, 100000 };
+#define SLICE_ALL 100000u
+static const unsigned slices[] = { SLICE_ALL, 1000, 50, 3, SLICE_ALL };
 
 /* A seed that once told the engines apart stays here. */
 static const uint64_t past[] = { 0, 1159, 7289, 140537, 6001189, 6048369, 6059309, 8045506,
@@ -67,41 +69,12 @@ static struct machine *machine_of(const char *engine)
 	return &machines[i];
 }
 
-static void machine_retire(struct machine *m)
-{
-	int64_t left;
-
-	vm_renew(m->vm, VM_PROT32);
-	left = vm_first_left(m->vm);
-	if (left >= 0) {
-		printf("after %u programs, and cleared, RAM is not zero at %llx (%s)\n", m->uses,
-			(unsigned long long)left, m->engine ? m->engine : "interpreter");
-		failed++;
-	}
-	vm_free(m->vm);
-	m->vm = NULL;
-	m->uses = 0;
-}
-
 static struct vm *machine_new(const char *engine)
 {
 	struct vm *vm = vm_new(VM_PROT32);
 
 	vm_set_engine(vm, engine);
 	return vm;
-}
-
-/* As new, for this program. */
-static struct vm *machine_for(struct machine *m, uint64_t seed)
-{
-	if (m->uses == N_USES || (m->vm && always_fresh))
-		machine_retire(m);
-	if (m->vm)
-		vm_renew(m->vm, VM_PROT32);
-	else
-		m->vm = machine_new(m->engine);
-	m->seed[m->uses++] = seed;
-	return m->vm;
 }
 
 static void print_uses(const struct machine *m)
@@ -112,9 +85,57 @@ static void print_uses(const struct machine *m)
 	printf("\n");
 }
 
+static void machine_free(struct machine *m)
+{
+	int64_t left;
+
+	vm_renew(m->vm, VM_PROT32);
+	left = vm_first_left(m->vm);
+	if (left >= 0) {
+		printf("a renewed machine's RAM is not zero at %llx\n", (unsigned long long)left);
+		print_uses(m);
+		failed++;
+	}
+	vm_free(m->vm);
+	m->vm = NULL;
+	m->uses = 0;
+}
+
+/* As new, for this program. */
+static struct vm *machine_for(struct machine *m, uint64_t seed)
+{
+	if (m->vm && always_fresh)
+		machine_free(m);
+	if (m->vm)
+		vm_renew(m->vm, VM_PROT32);
+	else
+		m->vm = machine_new(m->engine);
+	m->seed[m->uses++] = seed;
+	return m->vm;
+}
+
 /* ---- programs ---- */
 
-static uint64_t digest(struct vm *vm)
+static void run(struct vm *vm, uint64_t seed, unsigned n, unsigned slice)
+{
+	static struct gen g;
+
+	gen_build(&g, vm, seed);
+	gen_run(vm, n, slice);
+}
+
+static unsigned slice_of(uint64_t seed)
+{
+	return slices[seed / N_ENGINES % 5];
+}
+
+/* What a program has left. */
+struct outcome {
+	uint64_t state; /* of CPU and RAM */
+	uint64_t stats; /* counters of caches and engines: it has also got there in the same way */
+};
+
+static uint64_t digest_state(struct vm *vm)
 {
 	static uint8_t blob[CPU_DIGEST_BLOB_MAX];
 	struct ram_digest *d = ram_digest_new(vm->ram, VM_RAM_LEN >> 12, NULL);
@@ -122,28 +143,60 @@ static uint64_t digest(struct vm *vm)
 
 	must(d != NULL);
 	ram_digest_set_file(d, vm->ram_fd);
+	vm_touch_written(vm);
 	mmu_mark_dirty_all(vm->cpu);
 	len = digest_collect(vm->cpu, d, blob, sizeof(blob));
 	ram_digest_free(d);
 	return hash64(0, blob, len);
 }
 
-static uint64_t digest_stats(const struct vm *vm)
+static uint64_t digest_stats(const struct cpu *cpu)
 {
-	const struct cpu *cpu = vm->cpu;
 	uint64_t h = hash64(0, mmu_stats(cpu), sizeof(struct mmu_stats));
 
 	h = hash64(h, window_stats(cpu), sizeof(struct window_stats));
 	return cpu->tcg ? hash64(h, tcg_stats(cpu), sizeof(struct tcg_stats)) : h;
 }
 
-static void print_digests(uint64_t seed, struct vm *a, struct vm *b)
+static struct outcome outcome_of(struct vm *vm)
 {
-	uint64_t stats_a = digest_stats(a), stats_b = digest_stats(b);
+	uint64_t stats = digest_stats(vm->cpu);
+
+	return (struct outcome){ .state = digest_state(vm), .stats = stats };
+}
+
+static void print_outcomes(uint64_t seed, struct vm *a, struct vm *b)
+{
+	struct outcome x = outcome_of(a), y = outcome_of(b);
 
 	printf("%llu %016llx %016llx %016llx %016llx\n", (unsigned long long)seed,
-		(unsigned long long)digest(a), (unsigned long long)digest(b),
-		(unsigned long long)stats_a, (unsigned long long)stats_b);
+		(unsigned long long)x.state, (unsigned long long)y.state,
+		(unsigned long long)x.stats, (unsigned long long)y.stats);
+}
+
+/*
+ * A machine that has had its uses makes way for a new one, which does the last program once more:
+ * to be renewed must have been as good.
+ */
+static void replace(struct machine *m, unsigned slice)
+{
+	uint64_t seed = m->seed[m->uses - 1];
+	struct vm *vm = machine_new(m->engine);
+	struct outcome old, new;
+
+	run(vm, seed, N_INSNS, slice);
+	old = outcome_of(m->vm);
+	new = outcome_of(vm);
+	if (old.state != new.state || old.stats != new.stats) {
+		printf("program %llu: a new machine and one renewed differ in their %s\n",
+			(unsigned long long)seed, old.state != new.state ? "state" : "counters");
+		print_uses(m);
+		failed++;
+	}
+	machine_free(m);
+	m->vm = vm;
+	m->seed[0] = seed;
+	m->uses = 1;
 }
 
 static void count(uint64_t seed, const struct vm *a, const struct vm *b)
@@ -162,12 +215,8 @@ static void count(uint64_t seed, const struct vm *a, const struct vm *b)
 /* The first n instructions of a program, in machines as new; what: NULL, only tell. */
 static int run_in(struct vm *a, struct vm *b, uint64_t seed, unsigned n, const char *what)
 {
-	static struct gen g;
-
-	gen_build(&g, a, seed);
-	gen_run(a, n, 100000);
-	gen_build(&g, b, seed);
-	gen_run(b, n, slices[seed / N_ENGINES % 5]);
+	run(a, seed, n, SLICE_ALL);
+	run(b, seed, n, slice_of(seed));
 	return gen_compare(what, a, b);
 }
 
@@ -191,7 +240,7 @@ static void show(uint64_t seed, unsigned n)
 	uint32_t at;
 
 	gen_build(&g, a, seed);
-	gen_run(a, n, 100000);
+	gen_run(a, n, SLICE_ALL);
 	at = a->cpu->seg[SEG_CS].base + a->cpu->eip;
 	if (at < VM_RAM_LEN - 16)
 		disas_insn(a->ram + at, 16, !g.code16, a->cpu->eip, text, sizeof(text));
@@ -217,6 +266,19 @@ static void find_first(uint64_t seed, const char *engine)
 		show(seed, n);
 }
 
+/* Of a difference. */
+static void explain(uint64_t seed, const struct machine *ma, const struct machine *mb)
+{
+	failed++;
+	if (run_some(seed, mb->engine, N_INSNS)) {
+		find_first(seed, mb->engine);
+		return;
+	}
+	printf("  not in new machines; these had been renewed:\n");
+	print_uses(ma);
+	print_uses(mb);
+}
+
 static void run_case(uint64_t seed, const char *engine)
 {
 	struct machine *ma, *mb;
@@ -235,17 +297,13 @@ static void run_case(uint64_t seed, const char *engine)
 	r = run_in(a, b, seed, N_INSNS, what);
 	count(seed, a, b);
 	if (digests)
-		print_digests(seed, a, b);
-	if (!r)
-		return;
-	failed++;
-	if (run_some(seed, engine, N_INSNS)) {
-		find_first(seed, engine);
-		return;
-	}
-	printf("  not in new machines: something was left in these, or only a new one does it\n");
-	print_uses(ma);
-	print_uses(mb);
+		print_outcomes(seed, a, b);
+	if (r)
+		explain(seed, ma, mb);
+	if (ma->uses == N_USES)
+		replace(ma, SLICE_ALL);
+	if (mb->uses == N_USES)
+		replace(mb, slice_of(seed));
 }
 
 int main(int argc, char **argv)
@@ -272,7 +330,7 @@ int main(int argc, char **argv)
 	}
 	for (size_t i = 0; i < sizeof(machines) / sizeof(machines[0]); i++)
 		if (machines[i].vm)
-			machine_retire(&machines[i]);
+			machine_free(&machines[i]);
 	printf("%llu cases, %llu instructions, %llu of them translated, %llu with a window, %llu "
 	       "interrupts, %d differ\n",
 		(unsigned long long)n, (unsigned long long)total, (unsigned long long)translated,
