@@ -6,6 +6,7 @@
 #include "flags.h"
 #include "fpu.h"
 #include "icache.h"
+#include "log.h"
 #include "mmu.h"
 #include "tcg.h"
 #include "sse.h"
@@ -76,25 +77,32 @@ void cpu_reset(struct cpu *cpu)
 	cpu->look = true;
 }
 
+/* What is not zero before RESET#. -EINVAL: there is no such model. */
+static int power_on(
+	struct cpu *cpu, const struct cpu_bus *bus, void *opaque, const char *model, unsigned shift)
+{
+	memset(cpu, 0, CPU_ALLOC_LEN);
+	cpu->bus = bus;
+	cpu->bus_opaque = opaque;
+	cpu->shift = shift;
+	cpu->a20_mask = ~0u;
+	cpu->stop_icount = BUS_NEVER;
+	cpu->fpu = cpu_fpu(cpu);
+	return cpu_model_set(cpu, model, NULL);
+}
+
 struct cpu *cpu_new(const struct cpu_bus *bus, void *opaque, const char *model, unsigned shift)
 {
 	struct cpu *cpu = aligned_alloc(CPU_ALIGN, CPU_ALLOC_LEN);
 
 	if (!cpu)
 		return NULL;
-	memset(cpu, 0, CPU_ALLOC_LEN);
-	cpu->bus = bus;
-	cpu->bus_opaque = opaque;
-	if (cpu_model_set(cpu, model, NULL) < 0) {
+	if (power_on(cpu, bus, opaque, model, shift) < 0) {
 		free(cpu);
 		return NULL;
 	}
-	cpu->shift = shift;
-	cpu->a20_mask = ~0u;
-	cpu->stop_icount = BUS_NEVER;
 	cpu->mmu = mmu_new();
 	cpu->icache = icache_new(ICACHE_ARENA_LEN);
-	cpu->fpu = cpu_fpu(cpu);
 	cpu->lapic = lapic_new(cpu);
 	if (!cpu->mmu || !cpu->icache || !cpu->lapic) {
 		cpu_free(cpu);
@@ -102,6 +110,29 @@ struct cpu *cpu_new(const struct cpu_bus *bus, void *opaque, const char *model, 
 	}
 	cpu_reset(cpu);
 	return cpu;
+}
+
+void cpu_renew(struct cpu *cpu, const char *model)
+{
+	struct cpu old;
+
+	fpu_done(cpu->fpu);
+	sse_park(cpu);
+	old = *cpu;
+	must(power_on(cpu, old.bus, old.bus_opaque, model, old.shift) == 0);
+	cpu->mmu = old.mmu;
+	cpu->icache = old.icache;
+	cpu->lapic = old.lapic;
+	cpu->tcg = old.tcg;
+	cpu->tcache = old.tcache;
+	cpu->tcg_tramp = old.tcg_tramp;
+	cpu->jump_cache = old.jump_cache;
+	cpu->tcg_returns = old.tcg_returns;
+	cpu->ret_sp = cpu->ret_top = old.ret_top;
+	icache_renew(cpu);
+	mmu_renew(cpu);
+	tcg_renew(cpu);
+	cpu_reset(cpu);
 }
 
 void cpu_free(struct cpu *cpu)

@@ -61,6 +61,13 @@ static unsigned jump_index(uint32_t lin)
 
 /* ---- life ---- */
 
+static void gen_start(struct icache_priv *ic)
+{
+	ic->pub.gen[0] = 1;
+	ic->pub.gen[1] = 2;
+	ic->gen_counter = 2;
+}
+
 struct icache *icache_new(size_t arena_len)
 {
 	struct icache_priv *ic = calloc(1, sizeof(*ic));
@@ -76,9 +83,7 @@ struct icache *icache_new(size_t arena_len)
 		return NULL;
 	}
 	ic->len = arena_len;
-	ic->pub.gen[0] = 1;
-	ic->pub.gen[1] = 2;
-	ic->gen_counter = 2;
+	gen_start(ic);
 	return &ic->pub;
 }
 
@@ -146,17 +151,32 @@ static void arena_empty(struct cpu *cpu)
 				icache_page_recount(cpu, page[i]);
 			}
 		}
+		/* (A dead one is not there, and has another index.) */
+		ic->hash[hash_index(b->page, b->off, b->key)] = NULL;
 		at += block_size(b->n);
 	}
-	if (ic->used) {
-		memset(ic->hash, 0, sizeof(ic->hash));
+	if (ic->used)
 		memset(ic->jump, 0, sizeof(ic->jump));
-	}
 	ic->used = 0;
 	ic->flush_wanted = false;
 	ic->pub.epoch++;
 	ic->pub.stats.arena_flushes++;
 	icache_unlink(cpu, true);
+}
+
+void icache_renew(struct cpu *cpu)
+{
+	struct icache_priv *ic = priv(cpu);
+
+	if (cpu->tcache)
+		tcache_renew(cpu->tcache);
+	arena_empty(cpu);
+	memset(ic->jump, 0, sizeof(ic->jump));
+	gen_start(ic);
+	ic->pub.found_gen = 0;
+	ic->pub.hot = NULL;
+	ic->pub.epoch = 0;
+	ic->pub.stats = (struct icache_stats){ 0 };
 }
 
 /* ---- pages with code ---- */

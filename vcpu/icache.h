@@ -78,6 +78,8 @@ struct icache {
 /* arena_len in bytes, at least 64 KiB. */
 struct icache *icache_new(size_t arena_len);
 void icache_free(struct icache *ic);
+/* As new, and the translator's code cache with it; observers and heat stay. For cpu_renew(). */
+void icache_renew(struct cpu *cpu);
 
 static inline bool segment_is_open(const struct segment *s)
 {

@@ -438,6 +438,27 @@ struct mmu *mmu_new(void)
 	return &m->pub;
 }
 
+/* Translations stay in the tables, under generations that are over. */
+void mmu_renew(struct cpu *cpu)
+{
+	struct mmu_priv *m = mmu_priv(cpu);
+
+	tlb_map_changed(cpu);
+	xlate_flush(m, false);
+	memset(m->dirty, 0, m->dirty_words * sizeof(*m->dirty));
+	memset(m->kept, 0, m->dirty_words * sizeof(*m->kept));
+	memset(m->rmap, 0, m->dirty_words * 64 * sizeof(*m->rmap));
+	m->last_region = 0;
+	m->cr0 = m->cr4 = m->efer = 0;
+	m->a20_mask = ~0u;
+	m->dr7 = 0;
+	memset(m->dr, 0, sizeof(m->dr));
+	m->apic_base = 0;
+	m->align_check = false;
+	m->observer = NULL;
+	m->stats = (struct mmu_stats){ 0 };
+}
+
 void mmu_free(struct mmu *mmu)
 {
 	struct mmu_priv *m = (struct mmu_priv *)mmu;

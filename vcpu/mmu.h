@@ -18,6 +18,8 @@
 /* cpu_new() and cpu_free() only. */
 struct mmu *mmu_new(void);
 void mmu_free(struct mmu *mmu);
+/* As new, but for the physical map and the code map; there is no code. For cpu_renew(). */
+void mmu_renew(struct cpu *cpu);
 
 /*
  * The physical map: copied, after validation. -EINVAL: not sorted, overlapping, or an offset that

@@ -462,15 +462,15 @@ void tcache_flush(struct tcache *pub)
 		for (struct tb_own *o = tc->region[i].first; o; o = o->region_next)
 			if (!o->tb.dead)
 				tb_cut(tc, &o->tb);
-	memset(tc->hash, 0, sizeof(tc->hash));
 	for (unsigned i = 0; i < TCACHE_REGIONS; i++) {
 		for (struct tb_own *o = tc->region[i].first; o; o = o->region_next) {
 			o->tb.dead = true;
+			tc->hash[hash_index(o->tb.page, o->tb.eip, o->tb.key)] = NULL;
+			tc->cpu->jump_cache[jump_cache_index(o->tb.eip)] = (struct jump_entry){ 0 };
 			page_clear(tc, o->tb.page);
 			page_clear(tc, o->tb.page2);
 		}
 	}
-	memset(tc->cpu->jump_cache, 0, sizeof(*tc->cpu->jump_cache) << JUMP_CACHE_BITS);
 	tc->reset_wanted = true;
 	pub->stats.flushes++;
 	tc->cpu->look = true;
@@ -556,6 +556,13 @@ static void reset_all(struct tcache_priv *tc)
 	tc->making = NULL;
 	tc->reset_wanted = false;
 	back_drop_returns(tc->cpu);
+}
+
+void tcache_renew(struct tcache *pub)
+{
+	tcache_flush(pub);
+	reset_all(priv(pub));
+	pub->stats = (struct tcache_stats){ 0 };
 }
 
 struct tb *tcache_begin(

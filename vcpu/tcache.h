@@ -66,5 +66,7 @@ bool tcache_write(struct tcache *tc, uint32_t ram_page, uint32_t off, uint32_t l
 uint64_t tcache_chunks(const struct tcache *tc, uint32_t ram_page);
 /* All blocks die. */
 void tcache_flush(struct tcache *tc);
+/* As new; no block executes. */
+void tcache_renew(struct tcache *tc);
 
 #endif

@@ -403,7 +403,8 @@ static void run_block(struct cpu *cpu, struct tb *tb)
 		link_edge(cpu, tcg_exit_record(cpu));
 }
 
-#define MAX_BUDGET (1ull << 40) /* fits into a signed register */
+#define RANDOM_START 1
+#define MAX_BUDGET   (1ull << 40) /* fits into a signed register */
 
 /* Where this entry's budget ends. */
 static uint64_t next_end(struct cpu *cpu)
@@ -624,7 +625,7 @@ int tcg_init(struct cpu *cpu, const struct tcg_config *config)
 	if (!t)
 		return -ENOMEM;
 	t->config = *config;
-	t->random = 1;
+	t->random = RANDOM_START;
 	cpu->tcg = t;
 	cpu->tcache = tcache_new(cpu, config->tb_size ? config->tb_size : TCACHE_MIB_DEFAULT);
 	if (!cpu->tcache) {
@@ -650,6 +651,27 @@ int tcg_init(struct cpu *cpu, const struct tcg_config *config)
 	cpu->icache->heat = config->thresh > INT32_MAX ? INT32_MAX : (int32_t)config->thresh;
 	icache_flush(cpu); /* blocks with another heat */
 	return 0;
+}
+
+void tcg_renew(struct cpu *cpu)
+{
+	struct tcg *t = cpu->tcg;
+
+	if (!t)
+		return;
+	window_renew(cpu);
+	t->stats = (struct tcg_stats){ 0 };
+	t->key = t->returns_key = 0;
+	t->counting = t->leave = t->checking = false;
+	t->run_icount = 0;
+	memset(t->gen_epoch, 0, sizeof(t->gen_epoch)); /* the jump cache is empty */
+	t->random = RANDOM_START;
+	memset(&t->code_segs, 0, sizeof(t->code_segs));
+	if (t->check) {
+		check_free(t->check);
+		t->check = check_new(cpu);
+		must(t->check != NULL);
+	}
 }
 
 void tcg_free(struct cpu *cpu)

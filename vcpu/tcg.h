@@ -40,6 +40,9 @@ struct tcg_stats {
  * -ENOTSUP: no back end for this host; -errno. */
 int tcg_init(struct cpu *cpu, const struct tcg_config *config);
 void tcg_free(struct cpu *cpu);
+/* As new, with the same configuration, except for the code cache: icache_renew(). For cpu_renew().
+ */
+void tcg_renew(struct cpu *cpu);
 
 /* Runs until something is to be looked at, or the boundary engine_end() is reached. False: nothing
  * was done, the interpreter must do it. May raise. */

@@ -482,6 +482,24 @@ int window_init(struct cpu *cpu, int ram_fd, enum window_use use)
 	return r;
 }
 
+void window_renew(struct cpu *cpu)
+{
+	struct windows *ws = mmu_priv(cpu)->windows;
+
+	if (!ws)
+		return;
+	windows_drop(ws);
+	for (unsigned u = 0; u < 2; u++) {
+		struct window *w = &ws->w[u];
+
+		w->on = false;
+		w->need = NEED_MIN;
+		w->idle = w->earned = w->spent = w->entry = 0;
+	}
+	memset(ws->site, 0, sizeof(ws->site));
+	ws->stats = (struct window_stats){ 0 };
+}
+
 void window_free(struct cpu *cpu)
 {
 	struct mmu_priv *m = mmu_priv(cpu);

@@ -44,6 +44,8 @@ struct windows;
  */
 int window_init(struct cpu *cpu, int ram_fd, enum window_use use);
 void window_free(struct cpu *cpu);
+/* As new; the address ranges stay. For cpu_renew(). */
+void window_renew(struct cpu *cpu);
 
 /* ---- for the engine ---- */
 /* Translated code of this privilege should use its window now. */

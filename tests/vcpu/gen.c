@@ -120,13 +120,83 @@ static const struct form forms[] = {
 	{ 0xc8, 4, -1, G_0F, 3 },
 };
 
+static inline uint64_t next_seed(uint64_t s)
+{
+	s ^= s << 13;
+	s ^= s >> 7;
+	return s ^ s << 17;
+}
+
 uint32_t gen_random(struct gen *g)
 {
-	g->seed ^= g->seed << 13;
-	g->seed ^= g->seed >> 7;
-	g->seed ^= g->seed << 17;
+	g->seed = next_seed(g->seed);
 	return (uint32_t)(g->seed >> 16);
 }
+
+/* ---- much at once ---- */
+
+void gen_bulk(struct gen *g, uint8_t *to, uint32_t len, gen_draw_fn *draw)
+{
+	static struct {
+		struct gen after; /* it */
+		uint32_t len;	  /* 0: nothing yet */
+		uint8_t bytes[GEN_BULK_MAX];
+	} memo[8], *m;
+	uint8_t *code = g->code;
+
+	must(g->n_bulks < sizeof(memo) / sizeof(memo[0]) && len <= GEN_BULK_MAX);
+	m = &memo[g->n_bulks++];
+	if (m->len == len && m->after.program == g->program) {
+		memcpy(to, m->bytes, len);
+		*g = m->after;
+		g->code = code;
+		return;
+	}
+	draw(g, to, len);
+	memcpy(m->bytes, to, len);
+	m->after = *g;
+	m->len = len;
+}
+
+/* The seed 1 << n numbers later: each is a linear function, over bits, of the one before. */
+static uint64_t leap(uint64_t seed, unsigned n)
+{
+	static uint64_t by_bit[20][64]; /* what each bit becomes */
+	uint64_t to = 0;
+
+	if (!by_bit[n][0])
+		for (unsigned i = 0; i < 64; i++)
+			by_bit[n][i] =
+				n ? leap(leap(1ull << i, n - 1), n - 1) : next_seed(1ull << i);
+	for (; seed; seed &= seed - 1)
+		to ^= by_bit[n][__builtin_ctzll(seed)];
+	return to;
+}
+
+#define STREAMS 8u
+
+/* In pieces side by side: a number has to wait for the one before it. */
+void gen_draw_words(struct gen *g, uint8_t *to, uint32_t len)
+{
+	uint32_t n = len / 4 / STREAMS;
+	uint64_t seed[STREAMS] = { g->seed };
+
+	must(n >= STREAMS && !(n & (n - 1)));
+	for (unsigned k = 1; k < STREAMS; k++)
+		seed[k] = leap(seed[k - 1], (unsigned)__builtin_ctz(n));
+	for (uint32_t i = 0; i < n; i++) {
+		for (unsigned k = 0; k < STREAMS; k++) {
+			uint32_t v;
+
+			seed[k] = next_seed(seed[k]);
+			v = (uint32_t)(seed[k] >> 16);
+			memcpy(to + (k * n + i) * 4, &v, 4);
+		}
+	}
+	g->seed = seed[STREAMS - 1];
+}
+
+/* ---- instructions ---- */
 
 static bool chance(struct gen *g, unsigned one_in)
 {
@@ -508,12 +578,30 @@ static void put_handlers(struct gen *g, struct vm *vm, bool real)
 	}
 }
 
+static void draw_code(struct gen *g, uint8_t *to, uint32_t len)
+{
+	must(to == g->code);
+	while (g->at < len - 64 && g->n < 2000)
+		put_insn(g);
+	patch_jumps(g);
+}
+
+static void draw_returns(struct gen *g, uint8_t *to, uint32_t len)
+{
+	for (uint32_t i = 0; i < len; i += 4) {
+		uint32_t v = g->base + g->start[gen_random(g) % g->n];
+
+		memcpy(to + i, &v, 4);
+	}
+}
+
 void gen_build(struct gen *g, struct vm *vm, uint64_t seed)
 {
 	struct cpu *cpu = vm->cpu;
 	unsigned kind;
 
 	memset(g, 0, sizeof(*g));
+	g->program = seed;
 	g->seed = seed * 0x9e3779b97f4a7c15ull + 1;
 	g->code = vm->ram + VM_CODE;
 	g->base = VM_CODE;
@@ -536,24 +624,17 @@ void gen_build(struct gen *g, struct vm *vm, uint64_t seed)
 	} else {
 		vm_mode_set(vm, kind == 0 ? VM_REAL16 : kind == 1 ? VM_PROT16 : VM_PROT32);
 	}
-	while (g->at < GEN_CODE_LEN - 64 && g->n < 2000)
-		put_insn(g);
-	patch_jumps(g);
+	gen_bulk(g, g->code, GEN_CODE_LEN, draw_code);
 	if (g->segs)
 		kind = g->code16 ? 0 : 2;
 	else
 		put_handlers(g, vm, kind == 0);
-	for (uint32_t i = 0; i < 0x40000; i += 4) {
-		uint32_t v = gen_random(g);
-
-		memcpy(vm->ram + VM_DATA + i, &v, 4);
-	}
+	gen_bulk(g, vm->ram + VM_DATA, 0x40000, gen_draw_words);
 	/* Returns find their way. */
-	for (uint32_t i = 0; i < 0x1000; i += 4) {
-		uint32_t v = g->base + g->start[gen_random(g) % g->n];
-
-		memcpy(vm->ram + VM_STACK - 0x800 + i, &v, 4);
-	}
+	gen_bulk(g, vm->ram + VM_STACK - 0x800, 0x1000, draw_returns);
+	vm_touch(vm, VM_CODE, GEN_CODE_LEN);
+	vm_touch(vm, VM_DATA, 0x40000);
+	vm_touch(vm, VM_STACK - 0x800, 0x1000);
 	if (kind >= 6)
 		vm_paging(vm, kind & 1);
 	if (kind >= 6 && chance(g, 3)) /* some holes and read-only pages */
@@ -610,7 +691,7 @@ static uint8_t written[VM_RAM_LEN >> 12];
 
 static bool note_page(void *opaque, uint32_t page)
 {
-	(void)opaque;
+	vm_touch(opaque, page << 12, 1);
 	written[page]++;
 	return true;
 }
@@ -644,8 +725,8 @@ int gen_compare(const char *what, struct vm *a, struct vm *b)
 		return 1;
 	/* Both say which pages they have written; the others are as they were built. */
 	memset(written, 0, sizeof(written));
-	mmu_take_dirty(x, note_page, NULL);
-	mmu_take_dirty(y, note_page, NULL);
+	mmu_take_dirty(x, note_page, a);
+	mmu_take_dirty(y, note_page, b);
 	for (uint32_t page = 0; page < VM_RAM_LEN >> 12; page++) {
 		if (written[page] == 1)
 			return differ(

@@ -11,7 +11,8 @@
 #define GEN_CODE_LEN 8192u
 
 struct gen {
-	uint64_t seed;
+	uint64_t program;     /* its seed */
+	uint64_t seed;	      /* of the next number */
 	uint8_t *code;	      /* GEN_CODE_LEN bytes */
 	uint32_t at, base;    /* next byte; linear address of the first one */
 	uint32_t start[2048]; /* offsets of instructions */
@@ -32,6 +33,7 @@ struct gen {
 	uint16_t cs_sel[2], ss_sel;
 	uint32_t esp, eflags; /* what handlers go back with */
 	bool ts;	      /* with sse: CR0.TS comes and goes */
+	unsigned n_bulks;     /* calls of gen_bulk() */
 };
 
 /* In a seed: a program in segments that are not flat (gen_seg.c). */
@@ -48,6 +50,15 @@ void gen_run(struct vm *vm, uint64_t n, unsigned max);
 int gen_compare(const char *what, struct vm *a, struct vm *b);
 
 /* ---- what gen.c and gen_sys.c share ---- */
+/*
+ * Has draw() fill len bytes at `to`, by g alone. A program is built in two machines: in the second,
+ * what the first one got is copied.
+ */
+#define GEN_BULK_MAX 0x40000u
+typedef void gen_draw_fn(struct gen *g, uint8_t *to, uint32_t len);
+void gen_bulk(struct gen *g, uint8_t *to, uint32_t len, gen_draw_fn *draw);
+/* Random words; len: a power of 2, at least 256. */
+gen_draw_fn gen_draw_words;
 void gen_put(struct gen *g, uint32_t v, unsigned n);
 /* Four bytes that become the address of an instruction. */
 void gen_put_target(struct gen *g);

@@ -434,21 +434,29 @@ void gen_choose_segs(struct gen *g, struct vm *vm)
 	place_code(g);
 }
 
+static void draw_returns(struct gen *g, uint8_t *to, uint32_t len)
+{
+	for (uint32_t i = 0; i < len; i += 2) {
+		uint16_t v = (uint16_t)gen_target(g, 0);
+
+		memcpy(to + i, &v, 2);
+	}
+}
+
+#define RETURNS	    0x7e000u /* around the stack pointer */
+#define RETURNS_LEN 0x2000u
+
 void gen_build_segs(struct gen *g, struct vm *vm)
 {
 	struct cpu *cpu = vm->cpu;
 
-	for (uint32_t i = 0; i < 0x20000; i += 4) {
-		uint32_t v = gen_random(g);
-
-		memcpy(vm->ram + DATA_BASE + i, &v, 4);
-	}
+	gen_bulk(g, vm->ram + DATA_BASE, 0x20000, gen_draw_words);
 	/* Returns find their way. */
-	for (uint32_t i = 0; i < 0x2000; i += 2) {
-		uint16_t v = (uint16_t)gen_target(g, 0);
-
-		memcpy(vm->ram + 0x7f000 - 0x1000 + i, &v, 2);
-	}
+	gen_bulk(g, vm->ram + RETURNS, RETURNS_LEN, draw_returns);
+	vm_touch(vm, DATA_BASE, 0x20000);
+	vm_touch(vm, RETURNS, RETURNS_LEN);
+	vm_touch(vm, FRAMES, 0x1000);
+	vm_touch(vm, HANDLERS, 0x1000);
 	if (g->mode != GEN_REAL && below(g, 2))
 		vm_paging(vm, below(g, 2));
 	g->eflags = FL_ONE;

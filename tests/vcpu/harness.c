@@ -120,10 +120,17 @@ static void put_gate(struct vm *vm, unsigned vector, uint32_t off)
 			(uint64_t)(off >> 16) << 48);
 }
 
+void vm_touch(struct vm *vm, uint32_t at, size_t len)
+{
+	for (size_t page = at >> 12; page <= (at + len - 1) >> 12; page++)
+		vm->touched[page / 64] |= 1ull << (page % 64);
+}
+
 static void put_tables(struct vm *vm)
 {
 	uint32_t *tss = (uint32_t *)(vm->ram + VM_TSS);
 
+	vm_touch(vm, 0, VM_STUBS + 48 * 16);
 	put64(vm, VM_GDT + 0x08, 0x00cf9b000000ffffull);
 	put64(vm, VM_GDT + 0x10, 0x00cf93000000ffffull);
 	put64(vm, VM_GDT + 0x18, 0x000f9b000000ffffull);
@@ -168,7 +175,7 @@ void vm_mode_set(struct vm *vm, enum vm_mode mode)
 		for (unsigned v = 0; v < 48; v++) {
 			uint16_t vec[2] = { (uint16_t)(VM_STUBS + v * 16), 0 };
 
-			memcpy(vm->ram + v * 4, vec, 4);
+			memcpy(vm->ram + v * 4, vec, 4); /* touched by put_tables() */
 		}
 		set_segments(cpu, 0, 0x93, 0, 0x93, 0xffff);
 		cpu->seg[SEG_CS].base = VM_CODE;
@@ -212,6 +219,15 @@ void vm_set_engine(struct vm *vm, const char *text)
 	engine_text_set(vm->cpu, vm->ram_fd, text);
 }
 
+static void vm_start(struct vm *vm, enum vm_mode mode)
+{
+	vm->cpu->cr0 = CR0_ET | CR0_NE;
+	put_tables(vm);
+	vm_mode_set(vm, mode);
+}
+
+#define VM_MODEL "dejavm32"
+
 struct vm *vm_new(enum vm_mode mode)
 {
 	struct vm *vm = calloc(1, sizeof(*vm));
@@ -221,7 +237,7 @@ struct vm *vm_new(enum vm_mode mode)
 	must(vm->ram_fd >= 0 && ftruncate(vm->ram_fd, VM_RAM_LEN) == 0);
 	vm->ram = mmap(NULL, VM_RAM_LEN, PROT_READ | PROT_WRITE, MAP_SHARED, vm->ram_fd, 0);
 	must(vm->ram != MAP_FAILED);
-	vm->cpu = cpu_new(&bus, vm, "dejavm32", 0);
+	vm->cpu = cpu_new(&bus, vm, VM_MODEL, 0);
 	must(vm->cpu != NULL);
 	vm->map.n_entries = 1;
 	vm->map.entry[0] = (struct memmap_entry){
@@ -229,11 +245,63 @@ struct vm *vm_new(enum vm_mode mode)
 	};
 	must(mmu_set_map(vm->cpu, &vm->map, vm->ram, VM_RAM_LEN, NULL, 0) == 0);
 	mmu_set_codemap(vm->cpu, vm->codemap, sizeof(vm->codemap));
-	vm->cpu->cr0 = CR0_ET | CR0_NE;
-	put_tables(vm);
 	vm_set_engine(vm, getenv("DEJAVM_TEST_ENGINE"));
-	vm_mode_set(vm, mode);
+	vm_start(vm, mode);
 	return vm;
+}
+
+static bool touch_page(void *opaque, uint32_t page)
+{
+	vm_touch(opaque, page << 12, 1);
+	return false;
+}
+
+void vm_touch_written(struct vm *vm)
+{
+	mmu_take_dirty(vm->cpu, touch_page, vm);
+}
+
+/* The pages that hold something, as touched says, are cleared. */
+static void clear_ram(struct vm *vm)
+{
+	for (size_t w = 0; w < sizeof(vm->touched) / 8; w++) {
+		for (uint64_t bits = vm->touched[w]; bits; bits &= bits - 1) {
+			size_t page = w * 64 + (unsigned)__builtin_ctzll(bits);
+
+			memset(vm->ram + (page << 12), 0, 4096);
+		}
+	}
+	memset(vm->touched, 0, sizeof(vm->touched));
+}
+
+void vm_renew(struct vm *vm, enum vm_mode mode)
+{
+	vm_touch_written(vm);
+	cpu_renew(vm->cpu, VM_MODEL);
+	for (size_t i = 0; i < sizeof(vm->codemap); i++)
+		must(!vm->codemap[i]);
+	clear_ram(vm);
+	vm->n_log = vm->n_bulk = 0;
+	vm->shutdown = false;
+	vm->on_access = NULL;
+	vm->in_value = 0;
+	memset(vm->frame, 0, sizeof(vm->frame));
+	vm_start(vm, mode);
+}
+
+int64_t vm_first_left(struct vm *vm)
+{
+	off_t at = 0, end;
+
+	clear_ram(vm);
+	/* What nobody has ever written to need not be read, which would allocate it. */
+	while ((at = lseek(vm->ram_fd, at, SEEK_DATA)) >= 0) {
+		end = lseek(vm->ram_fd, at, SEEK_HOLE);
+		for (; at < end; at++)
+			if (vm->ram[at])
+				return at;
+	}
+	return -1;
 }
 
 void vm_free(struct vm *vm)
@@ -248,6 +316,7 @@ void vm_free(struct vm *vm)
 void vm_code(struct vm *vm, const void *code, size_t len)
 {
 	memcpy(vm->ram + VM_CODE, code, len);
+	vm_touch(vm, VM_CODE, len);
 	for (size_t page = VM_CODE >> 12; page <= (VM_CODE + len - 1) >> 12; page++)
 		icache_invalidate_page(vm->cpu, (uint32_t)page);
 	vm->cpu->eip = vm->cpu->cr0 & CR0_PE ? VM_CODE : 0;
@@ -296,6 +365,7 @@ void vm_paging(struct vm *vm, bool pae)
 	uint32_t n_pages = VM_RAM_LEN >> 12;
 
 	memset(vm->ram + VM_PAGES, 0, 0x10000);
+	vm_touch(vm, VM_PAGES, 0x10000 + n_pages * 8);
 	if (pae) {
 		uint64_t *pdpt = (uint64_t *)(vm->ram + VM_PAGES);
 		uint64_t *pd = (uint64_t *)(vm->ram + VM_PAGES + 0x1000);

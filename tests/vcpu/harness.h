@@ -56,6 +56,8 @@ struct vm {
 	uint8_t *ram;
 	struct memmap_page map;
 	uint8_t codemap[VM_RAM_LEN / 4096 / 8];
+	/* A bit for each page of RAM that may hold something: vm_renew() */
+	uint64_t touched[VM_RAM_LEN / 4096 / 64];
 	struct vm_access log[256]; /* bus accesses */
 	unsigned n_log;
 	unsigned n_bulk; /* requests of INS and OUTS, of any number of elements */
@@ -71,6 +73,16 @@ struct vm {
 void vm_set_engine(struct vm *vm, const char *text);
 struct vm *vm_new(enum vm_mode mode);
 void vm_free(struct vm *vm);
+/*
+ * Makes vm what vm_new(mode) and vm_set_engine() made it; much faster than that. Who has written to
+ * RAM other than by the CPU and the functions here must have said so by vm_touch(), and who is
+ * about to take dirty pages from the MMU calls vm_touch_written() before.
+ */
+void vm_renew(struct vm *vm, enum vm_mode mode);
+void vm_touch_written(struct vm *vm);
+void vm_touch(struct vm *vm, uint32_t at, size_t len);
+/* Clears RAM as vm_renew() does, and says where something is left nevertheless; -1: nowhere. */
+int64_t vm_first_left(struct vm *vm);
 /* Puts code at VM_CODE and eip there. */
 void vm_code(struct vm *vm, const void *code, size_t len);
 /* cpu_run(): who calls it may have taken SIGSEGV since vm_set_engine(), as cmocka does. */
