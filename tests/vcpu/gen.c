@@ -482,7 +482,7 @@ static void put_sse(struct gen *g)
 		put(g, gen_random(g), 1);
 }
 
-static void put_insn(struct gen *g)
+void gen_put_insn(struct gen *g)
 {
 	static unsigned total;
 	unsigned w;
@@ -494,6 +494,10 @@ static void put_insn(struct gen *g)
 	g->addr16 = g->code16;
 	if (g->segs && chance(g, 12)) {
 		gen_put_seg(g);
+		return;
+	}
+	if (g->calls && chance(g, 5)) {
+		gen_put_call(g);
 		return;
 	}
 	if (chance(g, 7)) {
@@ -581,8 +585,8 @@ static void put_handlers(struct gen *g, struct vm *vm, bool real)
 static void draw_code(struct gen *g, uint8_t *to, uint32_t len)
 {
 	must(to == g->code);
-	while (g->at < len - 64 && g->n < 2000)
-		put_insn(g);
+	while (g->at < len - 64 && g->n < GEN_INSNS_MAX)
+		gen_put_insn(g);
 	patch_jumps(g);
 }
 
@@ -606,6 +610,9 @@ void gen_build(struct gen *g, struct vm *vm, uint64_t seed)
 	g->code = vm->ram + VM_CODE;
 	g->base = VM_CODE;
 	kind = gen_random(g) % 16;
+	g->calls = seed & GEN_CALLS;
+	if (g->calls && kind < 2)
+		kind += 2; /* 32-bit code */
 	g->code16 = kind < 2;
 	g->fpu = chance(g, 4);
 	g->sse = seed % 4 == 1;

@@ -11,11 +11,12 @@
 #define GEN_CODE_LEN 8192u
 
 struct gen {
-	uint64_t program;     /* its seed */
-	uint64_t seed;	      /* of the next number */
-	uint8_t *code;	      /* GEN_CODE_LEN bytes */
-	uint32_t at, base;    /* next byte; linear address of the first one */
-	uint32_t start[2048]; /* offsets of instructions */
+	uint64_t program;  /* its seed */
+	uint64_t seed;	   /* of the next number */
+	uint8_t *code;	   /* GEN_CODE_LEN bytes */
+	uint32_t at, base; /* next byte; linear address of the first one */
+#define GEN_INSNS_MAX 2000u
+	uint32_t start[GEN_INSNS_MAX + 48]; /* offsets of instructions */
 	unsigned n;
 	struct {
 		uint32_t at;
@@ -33,11 +34,18 @@ struct gen {
 	uint16_t cs_sel[2], ss_sel;
 	uint32_t esp, eflags; /* what handlers go back with */
 	bool ts;	      /* with sse: CR0.TS comes and goes */
-	unsigned n_bulks;     /* calls of gen_bulk() */
+	/* Of GEN_CALLS */
+	bool calls;
+#define GEN_FUNCTIONS 64u
+	uint32_t function[GEN_FUNCTIONS]; /* offsets of the last ones */
+	unsigned n_functions, depth;	  /* depth: of the one in work */
+	unsigned n_bulks;		  /* calls of gen_bulk() */
 };
 
 /* In a seed: a program in segments that are not flat (gen_seg.c). */
 #define GEN_SEGS (1ull << 40)
+/* A program of functions (gen_calls.c). */
+#define GEN_CALLS (1ull << 41)
 
 uint32_t gen_random(struct gen *g);
 /* Fills vm's code, sets up handlers, paging, registers and flags, by seed. */
@@ -63,6 +71,9 @@ void gen_put(struct gen *g, uint32_t v, unsigned n);
 /* Four bytes that become the address of an instruction. */
 void gen_put_target(struct gen *g);
 void gen_put_mem(struct gen *g, unsigned reg);
+void gen_put_insn(struct gen *g);
+/* gen_calls.c: a function or a call of one. */
+void gen_put_call(struct gen *g);
 /* The same as an offset of size bytes; with a selector behind it. */
 void gen_put_near(struct gen *g, unsigned size);
 void gen_put_far(struct gen *g, unsigned size);

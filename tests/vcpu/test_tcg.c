@@ -5,7 +5,8 @@
  *
  *	test_tcg [-f] [-d] [SEED [CASES [ENGINE]]]
  *
- * A case is two programs: one in flat segments, mostly, and one in others (GEN_SEGS).
+ * A case is three programs: one in flat segments, mostly, one in others (GEN_SEGS), and one of
+ * functions (GEN_CALLS).
  *
  * Machines are used for many programs, renewed between them: to make one takes longer than a
  * program. Now and then a new one takes over, by the last program of the old one, and must get to
@@ -327,6 +328,7 @@ int main(int argc, char **argv)
 	for (uint64_t c = first; c < first + n; c++) {
 		run_case(c, engine);
 		run_case(c | GEN_SEGS, engine);
+		run_case(c | GEN_CALLS, engine);
 	}
 	for (size_t i = 0; i < sizeof(machines) / sizeof(machines[0]); i++)
 		if (machines[i].vm)
