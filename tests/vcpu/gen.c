@@ -214,10 +214,16 @@ void gen_put(struct gen *g, uint32_t v, unsigned n)
 	put(g, v, n);
 }
 
+/* (Here and elsewhere: one number drawn in an expression, or the program depends on the compiler.)
+ */
 static uint32_t address(struct gen *g)
 {
-	if (g->segs && chance(g, 10))
-		return (chance(g, 3) ? 0xffff : g->edge) + 2 - gen_random(g) % 8;
+	uint32_t at;
+
+	if (g->segs && chance(g, 10)) {
+		at = chance(g, 3) ? 0xffff : g->edge;
+		return at + 2 - gen_random(g) % 8;
+	}
 	switch (gen_random(g) % 40) {
 	case 0: return gen_random(g);
 	case 1: return VM_MMIO + gen_random(g) % 64;
@@ -225,7 +231,7 @@ static uint32_t address(struct gen *g)
 	case 3: return 0xfee00000 + gen_random(g) % 0x400;
 	case 4: return VM_PAGES + gen_random(g) % 0x20000;
 	case 5:
-	case 6: return VM_DATA + (gen_random(g) % 32 << 12) - gen_random(g) % 8;
+	case 6: at = VM_DATA + (gen_random(g) % 32 << 12); return at - gen_random(g) % 8;
 	default: return VM_DATA + (gen_random(g) % 0x20000 & ~3u);
 	}
 }
@@ -249,7 +255,7 @@ static uint32_t immediate(struct gen *g)
 static void put_modrm_mem(struct gen *g, unsigned reg)
 {
 	static const uint8_t base[] = { R_EBX, R_ESI, R_EDI, R_EBX, R_ESI, R_EDI, R_ESP };
-	unsigned b = base[gen_random(g) % sizeof(base)], mod = gen_random(g) % 3;
+	unsigned b = base[gen_random(g) % sizeof(base)], mod = gen_random(g) % 3, disp;
 
 	if (g->segs && g->addr16 && chance(g, 5)) { /* an absolute address */
 		put(g, reg << 3 | 6, 1);
@@ -280,16 +286,19 @@ static void put_modrm_mem(struct gen *g, unsigned reg)
 	} else {
 		put(g, mod << 6 | reg << 3 | b, 1);
 	}
-	if (mod == 1)
-		put(g, gen_random(g) & (chance(g, 4) ? 0xff : 0x3c), 1);
-	else if (mod == 2)
+	if (mod == 1) {
+		disp = gen_random(g);
+		put(g, chance(g, 4) ? disp : disp & 0x3c, 1);
+	} else if (mod == 2) {
 		put(g, gen_random(g) % 0x2000, 4);
+	}
 }
 
 static void put_form(struct gen *g, const struct form *f)
 {
 	unsigned opcode = f->opcode + gen_random(g) % f->count, reg, size = g->code16 ? 2 : 4;
 	bool group = f->digit != -1;
+	uint32_t v;
 
 	if (f->opcode <= 5 && !(f->flags & G_0F))
 		opcode += gen_random(g) % 8 * 8;
@@ -318,14 +327,16 @@ static void put_form(struct gen *g, const struct form *f)
 		put(g, 0x0f, 1);
 	put(g, opcode, 1);
 	reg = (f->flags & G_REGS) ? data_reg(g) : gen_random(g) % 8;
-	if (f->digit == -2)
+	if (f->digit == -2) {
 		reg = gen_random(g) % 8;
-	else if (f->digit == -3)
-		reg = 4 + gen_random(g) % (chance(g, 3) ? 4 : 2);
-	else if (f->digit == -4)
+	} else if (f->digit == -3) {
+		v = gen_random(g);
+		reg = 4 + v % (chance(g, 3) ? 4 : 2);
+	} else if (f->digit == -4) {
 		reg = 4 + gen_random(g) % 4;
-	else if (group)
+	} else if (group) {
 		reg = (unsigned)f->digit;
+	}
 	if (f->flags & G_M) {
 		if ((f->flags & G_MEM) || chance(g, 2))
 			put_modrm_mem(g, reg);
@@ -645,9 +656,11 @@ void gen_build(struct gen *g, struct vm *vm, uint64_t seed)
 	if (kind >= 6)
 		vm_paging(vm, kind & 1);
 	if (kind >= 6 && chance(g, 3)) /* some holes and read-only pages */
-		for (int i = 0; i < 8; i++)
-			*vm_pte(vm, VM_DATA + (gen_random(g) % 64 << 12)) &=
-				~(1u << gen_random(g) % 3);
+		for (int i = 0; i < 8; i++) {
+			uint32_t bit = 1u << gen_random(g) % 3;
+
+			*vm_pte(vm, VM_DATA + (gen_random(g) % 64 << 12)) &= ~bit;
+		}
 	if (kind >= 10)
 		vm_user(vm);
 	for (unsigned i = 0; i < 8; i++)

@@ -225,12 +225,16 @@ void gen_put_seg(struct gen *g)
 {
 	static const uint16_t same[] = { 0x1f1e, 0x0706, 0x071e, 0x1f06, 0x1716 };
 	static const uint16_t load[] = { 0xd88e, 0xc08e, 0xe08e, 0xe88e };
+	unsigned size, seg;
 
 	switch (below(g, 13)) {
 	case 0:
 	case 1: gen_put(g, same[below(g, 5)], 2); break;
 	case 2: gen_put(g, 0xd08ed08c, 4); break; /* MOV EAX, SS; MOV SS, EAX */
-	case 3: gen_put(g, below(g, 2) ? 0xa10fa00f : 0xa10f1e, below(g, 2) ? 4 : 3); break;
+	case 3:
+		size = below(g, 2) ? 4 : 3;
+		gen_put(g, below(g, 2) ? 0xa10fa00f : 0xa10f1e, size);
+		break;
 	case 4:
 		if (below(g, 4)) {
 			gen_put(g, 0x8c, 1);
@@ -243,7 +247,8 @@ void gen_put_seg(struct gen *g)
 	case 6: put_far(g); break;
 	case 7:
 		gen_put(g, 0x8e, 1);
-		gen_put(g, 0xc0 | (below(g, 2) ? SEG_DS : SEG_ES) << 3 | below(g, 8), 1);
+		seg = below(g, 2) ? SEG_DS : SEG_ES;
+		gen_put(g, 0xc0 | seg << 3 | below(g, 8), 1);
 		break;
 	case 8: gen_put(g, below(g, 2) ? 0x9d9c : 0xd7, 2); break; /* PUSHF, POPF; XLAT */
 	case 9: gen_put(g, below(g, 2) ? 0xc9 : 0x6160, 2); break; /* LEAVE; PUSHA, POPA */
@@ -402,12 +407,15 @@ static void place_code(struct gen *g)
 	g->edge = (g->mode == GEN_SEG32 ? VM_DATA : 0) + 0x8000 + below(g, 0x100);
 	for (unsigned i = 0; i < 2; i++) {
 		uint32_t back = below(g, 2) ? below(g, 0x20) * 0x1000 : below(g, 0x2000) * 16;
+		uint32_t more;
 
 		if (g->mode <= GEN_V86) {
 			back %= 0xd000;
 			g->cs_sel[i] = (uint16_t)((VM_CODE - back) >> 4);
 		} else if (g->mode == GEN_SEG16) {
-			back = back % 0xd000 + below(g, 2) * below(g, 16);
+			back %= 0xd000;
+			more = below(g, 2);
+			back += more * below(g, 16);
 		}
 		g->cs_base[i] = VM_CODE - back % VM_CODE;
 	}

@@ -142,12 +142,16 @@ static void put_other(struct gen *g)
 {
 	static const uint16_t two[] = { 0x310f, 0xa20f, 0x310f };
 	static const uint8_t one[] = { 0x60, 0x61, 0xd7, 0xec, 0xed, 0xee, 0xef };
+	unsigned opcode;
 
 	switch (below(g, 5)) {
 	case 0: gen_put(g, two[below(g, 3)], 2); break;
 	case 1: gen_put(g, one[below(g, sizeof(one))], 1); break;
 	case 2: gen_put(g, 0xe8ae0f + (below(g, 3) << 19), 3); break; /* fences */
-	default: gen_put(g, (0xe4 + below(g, 4)) | below(g, 256) << 8, 2); break;
+	default:
+		opcode = 0xe4 + below(g, 4);
+		gen_put(g, opcode | below(g, 256) << 8, 2);
+		break;
 	}
 }
 
@@ -184,6 +188,7 @@ static void on_access(struct vm *vm, const struct vm_access *a)
 void gen_build_sys(struct gen *g, struct vm *vm)
 {
 	struct cpu *cpu = vm->cpu;
+	uint32_t flags;
 
 	vm->on_access = on_access;
 	cpu->sysenter_cs = VM_SEL_CODE32;
@@ -199,7 +204,8 @@ void gen_build_sys(struct gen *g, struct vm *vm)
 		for (uint32_t i = 0; i < 16; i++) /* the code is global */
 			*vm_pte(vm, VM_CODE + i * 4096) |= 0x100;
 	mmu_flush(cpu, false);
-	flags_set(cpu, flags_get(cpu) | (below(g, 2) ? FL_IF : 0) | (below(g, 2) ? FL_IOPL : 0));
+	flags = flags_get(cpu) | (below(g, 2) ? FL_IF : 0);
+	flags_set(cpu, flags | (below(g, 2) ? FL_IOPL : 0));
 	lapic_write(cpu, 0xf0, 0x1ff);
 	lapic_write(cpu, 0x3e0, 0xb);
 	lapic_write(cpu, 0x320, 0x20021);

@@ -308,6 +308,71 @@ static void test_stale_is_used(void **state)
 
 typedef void harm_fn(Dejavm__VcpuState *m);
 
+/* Whatever a guest may leave, and what it does not use in program[]. */
+static void disturb(struct cpu *cpu)
+{
+	cpu->a20_mask = ~(1u << 20);
+	cpu->cr0 |= CR0_AM;
+	cpu->eflags |= FL_AC;
+	mmu_mode_changed(cpu);
+	debug_write_dr(cpu, 0, VM_DATA);
+	debug_write_dr(cpu, 7, 0x000d0002);
+	msr_write(cpu, 0x174, VM_SEL_CODE32);
+	msr_write(cpu, 0x277, 0);
+	lapic_write(cpu, 0xf0, 0x1ff);
+	lapic_write(cpu, 0x320, 0x20021);
+	lapic_write(cpu, 0x380, 20);
+	cpu->intr = cpu->nmi_pending = true;
+	cpu->warp_ns = 12345;
+	cpu->stop_icount = 1;
+}
+
+/* a was used, and has been renewed: it is what b, a new one, is, and stays so. */
+static void check_renewed(const char *engine)
+{
+	struct subject a = subject_new(engine), b;
+	static uint8_t da[CPU_DIGEST_BLOB_MAX], db[CPU_DIGEST_BLOB_MAX];
+	uint8_t *state_a, *state_b;
+	size_t la, lb;
+
+	start(&a);
+	vm_touch(a.vm, VM_CODE, 4096);
+	run_to(&a, 3333);
+	disturb(a.vm->cpu);
+	vm_cpu_run(a.vm->cpu, 4444);
+	vm_renew(a.vm, VM_PROT32);
+	ram_digest_free(a.rd);
+	a.rd = ram_digest_new(a.vm->ram, VM_RAM_LEN >> 12, NULL);
+	b = subject_new(engine);
+	state_a = save(&a, &la);
+	state_b = save(&b, &lb);
+	assert_int_equal(la, lb);
+	assert_memory_equal(state_a, state_b, la);
+	assert_memory_equal(a.vm->ram, b.vm->ram, VM_RAM_LEN);
+	start(&a);
+	start(&b);
+	for (uint64_t to = 0; to < END; to += 1000) {
+		run_to(&a, to);
+		run_to(&b, to);
+		digest(&a, da, &la);
+		digest(&b, db, &lb);
+		assert_int_equal(la, lb);
+		assert_memory_equal(da, db, la);
+	}
+	free(state_a);
+	free(state_b);
+	subject_free(&a);
+	subject_free(&b);
+}
+
+static void test_renewed(void **state)
+{
+	check_renewed(NULL);
+	check_renewed("tcg,thresh=0");
+	check_renewed("tcg,thresh=2,budget=9,window=always");
+	(void)state;
+}
+
 static Dejavm__StateField *field(Dejavm__VcpuState *m, int group, const char *name)
 {
 	for (size_t i = 0; i < m->groups[group]->n_fields; i++)
@@ -428,6 +493,7 @@ int main(void)
 		cmocka_unit_test(test_no_trace),
 		cmocka_unit_test(test_stale_is_used),
 		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_renewed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -50,13 +50,16 @@ static int failed;
 
 /* ---- machines ---- */
 
-#define N_USES 64u /* then a new one: what only first use shows is to be seen too */
+/* Programs of a machine, before a new one takes over: what only first use shows is to be seen too.
+ * Early at first, so that short runs see it. */
+#define USES_MIN 64u
+#define USES_MAX 256u
 
 struct machine {
-	const char *engine; /* NULL: the interpreter */
-	struct vm *vm;	    /* NULL: none yet */
-	unsigned uses;
-	uint64_t seed[N_USES]; /* of each */
+	const char *engine;	 /* NULL: the interpreter */
+	struct vm *vm;		 /* NULL: none yet */
+	unsigned uses, max;	 /* USES_* */
+	uint64_t seed[USES_MAX]; /* of each */
 };
 static struct machine machines[1 + N_ENGINES];
 
@@ -67,6 +70,8 @@ static struct machine *machine_of(const char *engine)
 	while (engine && machines[i].engine != engine && (i == 0 || machines[i].engine))
 		i++;
 	machines[i].engine = engine;
+	if (!machines[i].max)
+		machines[i].max = USES_MIN;
 	return &machines[i];
 }
 
@@ -198,6 +203,7 @@ static void replace(struct machine *m, unsigned slice)
 	m->vm = vm;
 	m->seed[0] = seed;
 	m->uses = 1;
+	m->max = USES_MAX;
 }
 
 static void count(uint64_t seed, const struct vm *a, const struct vm *b)
@@ -301,9 +307,9 @@ static void run_case(uint64_t seed, const char *engine)
 		print_outcomes(seed, a, b);
 	if (r)
 		explain(seed, ma, mb);
-	if (ma->uses == N_USES)
+	if (ma->uses == ma->max)
 		replace(ma, SLICE_ALL);
-	if (mb->uses == N_USES)
+	if (mb->uses == mb->max)
 		replace(mb, slice_of(seed));
 }
 
