@@ -106,9 +106,10 @@ static size_t block_size(unsigned n)
 
 static uint32_t next_gen(struct icache_priv *ic)
 {
+	if (++ic->gen_counter % ICACHE_GEN_TAG)
+		return ic->gen_counter;
 	/* After a wrap an old number could seem valid: forget everything that carries one. */
-	if (++ic->gen_counter == 0) {
-		ic->gen_counter = 1;
+	if (ic->gen_counter++ == 0) {
 		ic->flush_wanted = true;
 		memset(ic->jump, 0, sizeof(ic->jump));
 	}

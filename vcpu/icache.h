@@ -57,9 +57,13 @@ struct block {
 	struct insn insn[];
 };
 
+/* The translator's jump cache has a generation in its tags modulo this: 0 is of no entry. */
+#define ICACHE_GEN_TAG 4096u
+
 /* The part that the engine's loop needs; the rest is in icache.c. */
 struct icache {
-	uint32_t gen[2];    /* generations of links; [1]: to global pages */
+	uint32_t gen[2];    /* generations of links; [1]: to global pages; not multiples of
+			       ICACHE_GEN_TAG */
 	uint32_t found_gen; /* of the block that icache_lookup() gave last; 0: it must not be linked
 			       to */
 	int32_t heat;	    /* of new blocks */

@@ -23,6 +23,7 @@
 /* ---- generations ---- */
 
 #define GEN_BITS (32 - KEY_BITS) /* that fit into a tag beside the key */
+_Static_assert(1u << GEN_BITS == ICACHE_GEN_TAG, "a tag of 0 is of no entry");
 
 /*
  * Where there are global pages, of the supervisor's code only that in them is in the jump cache:

@@ -135,6 +135,24 @@ static void test_pages(void **state)
 	(void)state;
 }
 
+/* An empty entry of the jump cache is not taken for one of key 0, EIP 0. */
+static void test_tags(void **state)
+{
+	struct vm *vm = vm_new(VM_PROT32);
+	const struct icache *ic = vm->cpu->icache;
+
+	vm_set_engine(vm, "tcg,thresh=0");
+	for (unsigned i = 0; i < 2 * ICACHE_GEN_TAG; i++) {
+		uint32_t before[2] = { ic->gen[0], ic->gen[1] };
+
+		icache_unlink(vm->cpu, i & 1);
+		assert_true(ic->gen[0] > before[0] && ic->gen[0] != ic->gen[1]);
+		assert_true(ic->gen[0] % ICACHE_GEN_TAG && ic->gen[1] % ICACHE_GEN_TAG);
+	}
+	vm_free(vm);
+	(void)state;
+}
+
 static void put_code_segment(struct vm *vm, uint32_t base, uint32_t lin)
 {
 	struct cpu *cpu = vm->cpu;
@@ -247,6 +265,7 @@ int main(void)
 		cmocka_unit_test(test_kept),
 		cmocka_unit_test(test_killed),
 		cmocka_unit_test(test_pages),
+		cmocka_unit_test(test_tags),
 		cmocka_unit_test(test_mappings),
 		cmocka_unit_test(test_code_segments),
 		cmocka_unit_test(test_w_xor_x),
