@@ -364,6 +364,7 @@ static void build_accel(struct config *c, const struct options *o)
 	e->perf = o->accel.perf;
 	e->no_window = !o->accel.window;
 	e->window_always = o->accel.window_always;
+	e->no_share = !o->accel.share;
 	c->machine.accel = e;
 }
 

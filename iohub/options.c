@@ -158,6 +158,7 @@ static void options_init(struct options *o)
 	o->shift = -1;
 	o->sleep = true;
 	o->accel.window = true;
+	o->accel.share = true;
 	o->digest_log2 = -1;
 	o->log_level = -1;
 }

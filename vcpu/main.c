@@ -333,6 +333,7 @@ static void setup_engine(struct vcpu *v, const Dejavm__MachineConfig *mc)
 		c.tb_size = e->tb_size_mib;
 		c.one_insn = e->one_insn;
 		c.perf = e->perf;
+		c.no_share = e->no_share;
 	}
 	c.check = !strcmp(mc->engine, "check");
 	if (c.tb_size > TCACHE_MIB_MAX)

@@ -19,6 +19,7 @@ struct tcg_config {
 	unsigned tb_size; /* MiB of code; 0: default */
 	bool one_insn;	  /* blocks of one instruction each */
 	bool check;	  /* do everything twice and compare: check.h */
+	bool no_share;	  /* each access is looked up by itself: back_share.c */
 	bool perf;	  /* tell perf where code is: /tmp/perf-PID.map */
 };
 
