@@ -106,6 +106,7 @@ struct share {
 	/* [A + sure, A + sure + sure_len) is in its place at H_PTR. */
 	int32_t sure;
 	uint8_t sure_len;
+	bool sure_write; /* for writes, too */
 };
 
 struct back {

@@ -146,7 +146,6 @@ static void host_by_table(struct back *k)
 	share_named(k);
 	if (!aligned && share_follow(k))
 		return;
-	share_end(k);
 	id = exit_id(k);
 	load_offset(k, op);
 	if (op[1].op == IR_FPU)

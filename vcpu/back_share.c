@@ -21,7 +21,8 @@
  *     later follower fails, so that it is looked up, too.
  *
  * The access that was tested last is in its place both ways (`sure`), and so is the leader before
- * any test: what lies within is not tested again.
+ * any test: what lies within is not tested again, but for a write where a read was tested, which
+ * may have been looked up for reading only.
  *
  * A group ends where H_PTR is lost, at joins, and when no register tells any more where A is. That
  * emitted code names H_PTR or H_T1 is seen by the assembler (xasm.named); paths out of line that
@@ -61,7 +62,7 @@ void share_lead(struct back *k)
 	if (!s->on)
 		return;
 	/* While writes are observed none may pass unseen. */
-	s->write = op->dst && k->cpu->tcg_share != SHARE_READS;
+	s->write = s->sure_write = op->dst && k->cpu->tcg_share != SHARE_READS;
 	s->counted = false;
 	s->seg = op->seg;
 	s->index = op->b;
@@ -106,8 +107,12 @@ static bool is_near(const struct back *k, int32_t *delta)
 	return *delta > -(int32_t)PAGE_SIZE && *delta + op->size <= s->size;
 }
 
-static bool is_sure(const struct share *s, int32_t delta, unsigned size)
+static bool is_sure(const struct share *s, const struct ir_op *op, int32_t delta)
 {
+	unsigned size = op->size;
+
+	if (op->dst && !s->sure_write)
+		return false;
 	return delta >= s->sure && delta + (int32_t)size <= s->sure + s->sure_len;
 }
 
@@ -139,7 +144,7 @@ bool share_follow(struct back *k)
 
 	if (!is_near(k, &delta))
 		return false;
-	if (!is_sure(s, delta, size)) {
+	if (!is_sure(s, k->op, delta)) {
 		if (!s->counted && insn_uses_t1(k))
 			return false;
 		id = exit_id(k);
@@ -152,6 +157,7 @@ bool share_follow(struct back *k)
 		k->host_valid = 0;
 		s->sure = delta;
 		s->sure_len = (uint8_t)size;
+		s->sure_write = k->op->dst;
 	}
 	k->h = x_m(H_PTR, delta);
 	k->n_shared++;
@@ -235,8 +241,6 @@ void share_op(struct back *k)
 		return;
 	share_named(k);
 	if (op->op == IR_SETSEG || k->skip || ends_gate(k))
-		s->on = false;
-	if (s->counted && ir_regs_written(op) >> IR_T1 & 1)
 		s->on = false;
 	note_written(s, op);
 }

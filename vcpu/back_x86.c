@@ -192,6 +192,7 @@ static void emit_bswap(struct back *k)
 		x_mov_rm_i(&k->a, 2, x_r(r), 0);
 		return;
 	}
+	x_name(&k->a, r);
 	if (r & 8)
 		x_u8(&k->a, 0x41);
 	x_u8(&k->a, 0x0f);
