@@ -75,15 +75,11 @@ void share_lead(struct back *k)
 
 /* ---- what follows ---- */
 
-/* H_T1 is where the IR's second temporary lives. */
-static bool insn_uses_t1(const struct back *k)
+/* H_T1 is where the IR's second temporary lives: does this instruction have one already? */
+static bool t1_is_set(const struct back *k)
 {
-	const struct ir_op *op = k->op, *end = k->ir->op + k->ir->n_ops;
-
-	while (op->op != IR_INSN)
-		op--;
-	for (op++; op < end && op->op != IR_INSN; op++)
-		if (op->dst == IR_T1 || op->a == IR_T1 || op->b == IR_T1)
+	for (const struct ir_op *op = k->op - 1; op->op != IR_INSN; op--)
+		if (op->dst == IR_T1)
 			return true;
 	return false;
 }
@@ -145,7 +141,7 @@ bool share_follow(struct back *k)
 	if (!is_near(k, &delta))
 		return false;
 	if (!is_sure(s, k->op, delta)) {
-		if (!s->counted && insn_uses_t1(k))
+		if (!s->counted && t1_is_set(k))
 			return false;
 		id = exit_id(k);
 		c = test_page(k, delta, size);

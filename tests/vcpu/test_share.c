@@ -20,7 +20,7 @@
 #include "tcache.h"
 #include "tcg.h"
 
-#define N_RUNS	 12u
+#define N_RUNS	 16u
 #define N_PAGES	 12u		   /* of data, from VM_DATA on */
 #define CODE_AT	 (VM_CODE + 0x400) /* the ends of its page are data */
 #define CODE_MAX 0x800u
@@ -73,6 +73,11 @@ static void put8(struct prog *p, unsigned v)
 static void put32(struct prog *p, uint32_t v)
 {
 	put(p, 4, &v);
+}
+
+static void put_bytes(struct prog *p, const char *text)
+{
+	put(p, (unsigned)strlen(text), text);
 }
 
 static void new_operand(struct prog *p)
@@ -177,12 +182,33 @@ static void put_access(struct prog *p)
 	}
 }
 
+/* A small one, and a larger one that begins below it, and ends behind it. */
+static void put_around(struct prog *p)
+{
+	unsigned b = bases[rnd(4)], d = rnd(64) - 32u, load = 0x80 | b;
+
+	put_bytes(p, rnd(2) ? "\x8a" : "\x66\x8b");
+	for (unsigned i = 0; i < 2; i++) {
+		put8(p, load);
+		if (b == R_ESP)
+			put8(p, 0x24);
+		put32(p, d);
+		if (!i)
+			put8(p, 0x8b);
+		d -= 1 + rnd(3);
+	}
+}
+
 static void put_stack(struct prog *p)
 {
-	unsigned n = 1 + rnd(5);
+	unsigned n = 1 + rnd(5), pops = rnd(5);
 
 	for (unsigned i = 0; i < n; i++)
 		put8(p, (rnd(3) ? 0x50 : 0x58) + datas[rnd(3)]);
+	for (unsigned i = 0; i < pops; i++)
+		put8(p, 0x58 + datas[rnd(3)]);
+	if (pops)
+		put8(p, 0x50 + datas[rnd(3)]);
 	if (!rnd(4))
 		put8(p, 0xc9); /* LEAVE */
 }
@@ -247,11 +273,6 @@ static void put_jump(struct prog *p, void (*what)(struct prog *p))
 	put8(p, 0xc0);
 }
 
-static void put_bytes(struct prog *p, const char *text)
-{
-	put(p, (unsigned)strlen(text), text);
-}
-
 static void put_other(struct prog *p)
 {
 	unsigned r = datas[rnd(3)];
@@ -265,8 +286,14 @@ static void put_other(struct prog *p)
 	case 3: put_bytes(p, "\x99\xf7\xf9"); break;   /* CDQ, IDIV */
 	case 4: put_bytes(p, "\xd3\xe0"); break;       /* SHL by CL */
 	case 5: put_bytes(p, "\x9c\x9d"); break;       /* PUSHF, POPF */
-	case 6: put_op(p, 0xd9, rnd(2) * 3); break;    /* FLD, FSTP */
-	case 7: put_op(p, 0xdd, rnd(2) * 3); break;
+	case 6:
+	case 7: /* FLD, FSTP: the first is a handler's */
+		put_op(p, 0xd9, 0);
+		put_op(p, 0x8b, r);
+		put_op(p, rnd(2) ? 0xdd : 0xd9, rnd(2) * 3);
+		put_op(p, 0x8b, r);
+		put_op(p, 0xd9, 3);
+		break;
 	case 8:
 	case 9: put_op2(p, 0x10 + rnd(2), rnd(3)); break;  /* MOVUPS */
 	case 10: put_op2(p, 0x28 + rnd(2), rnd(3)); break; /* MOVAPS */
@@ -295,6 +322,7 @@ static void prog_make(struct prog *p)
 		case 7: put_other(p); break;
 		case 8: put_jump(p, put_change); break;
 		case 9: put_jump(p, put_access); break;
+		case 10: put_around(p); break;
 		default: put_access(p); break;
 		}
 	}
@@ -327,7 +355,7 @@ static uint32_t random_pte(uint32_t own)
 
 static uint32_t random_base(void)
 {
-	uint32_t page = rnd(10) ? VM_DATA + (1 + rnd(N_PAGES - 1)) * 4096 : 0;
+	uint32_t page = rnd(10) ? VM_DATA + rnd(N_PAGES) * 4096 : 0;
 
 	return page + (rnd(6) ? rnd(80) - 40 : rnd(4096));
 }
@@ -354,6 +382,8 @@ static struct vm *machine(const char *engine, const struct prog *p)
 	uint32_t *pd = (uint32_t *)(vm->ram + VM_PAGES);
 
 	vm_set_engine(vm, engine);
+	vm_asm(vm, "\xdb\xe3\xf4"); /* FNINIT: nothing of the x87 faults */
+	must(vm_run(vm, 10) == VM_HLT);
 	vm->cpu->cr4 |= CR4_OSFXSR;
 	vm_paging(vm, false);
 	pd[1023] = LAST_PT | 7;
@@ -479,7 +509,7 @@ static bool case_differs(uint64_t seed, const char *engine)
 int main(int argc, char **argv)
 {
 	uint64_t first = argc > 1 ? strtoull(argv[1], NULL, 0) : 1,
-		 n = argc > 2 ? strtoull(argv[2], NULL, 0) : 400;
+		 n = argc > 2 ? strtoull(argv[2], NULL, 0) : 1000;
 	uint64_t failed = 0;
 
 	for (uint64_t c = first; c < first + n; c++)
