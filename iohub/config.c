@@ -365,6 +365,7 @@ static void build_accel(struct config *c, const struct options *o)
 	e->no_window = !o->accel.window;
 	e->no_returns = !o->accel.return_stack;
 	e->window_always = o->accel.window_always;
+	e->no_share = !o->accel.share;
 	c->machine.accel = e;
 }
 

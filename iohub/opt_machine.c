@@ -167,13 +167,15 @@ static int engine_numbers(struct options *o, struct opts *opts, struct error *er
 	o->accel.window_always = window && !strcmp(window, "always");
 	if (!o->accel.window_always && (r = opts_get_bool(opts, "window", &o->accel.window, err)))
 		return r;
+	if ((r = opts_get_bool(opts, "share", &o->accel.share, err)))
+		return r;
 	return opts_get_bool(opts, "perf", &o->accel.perf, err);
 }
 
 int option_accel(struct options *o, const char *name, const char *arg, struct error *err)
 {
 	static const char *const known[] = { "accel", "thresh", "budget", "tb-size", "window",
-		"one-insn-per-tb", "return-stack", "perf", "thread", NULL };
+		"share", "return-stack", "one-insn-per-tb", "perf", "thread", NULL };
 	static const char *const none[] = { "accel", NULL };
 	const char *engine;
 	struct opts opts;

@@ -157,7 +157,7 @@ static void options_init(struct options *o)
 	o->ram_bytes = 128u << 20;
 	o->shift = -1;
 	o->sleep = true;
-	o->accel.window = o->accel.return_stack = true;
+	o->accel.window = o->accel.share = o->accel.return_stack = true;
 	o->digest_log2 = -1;
 	o->log_level = -1;
 }

@@ -160,7 +160,7 @@ struct options {
 	/* machine */
 	const char *machine, *cpu_model, *engine; /* static names */
 	struct {
-		bool has_thresh, one_insn, perf, window, window_always, return_stack;
+		bool has_thresh, one_insn, perf, window, window_always, share, return_stack;
 		uint64_t thresh, budget, tb_size; /* 0: the engine's default */
 	} accel;
 	uint64_t ram_bytes;

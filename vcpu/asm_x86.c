@@ -48,6 +48,9 @@ void x_rm(struct xasm *a, unsigned size, unsigned opcode, unsigned reg, struct x
 {
 	unsigned rex = high_bit(reg) << 2 | high_bit(rm.base) | high_bit(rm.index) << 1;
 
+	x_name(a, reg);
+	if (!rm.is_mem)
+		x_name(a, rm.base);
 	if (size == 8)
 		rex |= 8;
 	/* SPL..DIL are never meant, but as ModRM.reg of an opcode that is not a byte form. */
@@ -109,6 +112,7 @@ void x_mov_rm_i(struct xasm *a, unsigned size, struct xrm rm, uint32_t imm)
 
 void x_mov_r_i(struct xasm *a, unsigned r, uint32_t imm)
 {
+	x_name(a, r);
 	if (r & 8)
 		x_u8(a, 0x41);
 	x_u8(a, 0xb8 | (r & 7));
@@ -117,6 +121,7 @@ void x_mov_r_i(struct xasm *a, unsigned r, uint32_t imm)
 
 void x_mov_r_i64(struct xasm *a, unsigned r, uint64_t imm)
 {
+	x_name(a, r);
 	x_u8(a, 0x48 | (r >> 3));
 	x_u8(a, 0xb8 | (r & 7));
 	x_bytes(a, &imm, 8);
@@ -135,6 +140,7 @@ void x_shift_i(struct xasm *a, unsigned size, enum x_shift op, struct xrm rm, un
 /* VEX.LZ.pp.0F38.W0 F7 /r (SDM vol. 2, 2.3.5) */
 void x_shiftx(struct xasm *a, enum x_shiftx op, unsigned r, unsigned rm, unsigned count)
 {
+	x_name(a, r);
 	x_u8(a, 0xc4);
 	x_u8(a, (r & 8 ? 0 : 0x80u) | 0x40 | (rm & 8 ? 0 : 0x20u) | 2);
 	x_u8(a, (~count & 15) << 3 | op);
@@ -145,6 +151,7 @@ void x_shiftx(struct xasm *a, enum x_shiftx op, unsigned r, unsigned rm, unsigne
 /* VEX.LZ.F2.0F3A.W0 F0 /r ib */
 void x_rorx(struct xasm *a, unsigned r, unsigned rm, unsigned imm)
 {
+	x_name(a, r);
 	x_u8(a, 0xc4);
 	x_u8(a, (r & 8 ? 0 : 0x80u) | 0x40 | (rm & 8 ? 0 : 0x20u) | 3);
 	x_u8(a, 0x7b);
@@ -170,6 +177,7 @@ uint8_t *x_jmp(struct xasm *a)
 
 uint8_t *x_call(struct xasm *a)
 {
+	a->named = ~0u;
 	x_u8(a, 0xe8);
 	x_u32(a, 0);
 	return a->p - 4;

@@ -58,7 +58,16 @@ enum x_cond {
 struct xasm {
 	uint8_t *start, *p, *end;
 	bool overflow;
+	/* Host registers up to 15 that instructions have named as an operand, a bit for each; not
+	 * those in addresses. A call names all. Whoever asks clears it. */
+	uint32_t named;
 };
+
+static inline void x_name(struct xasm *a, unsigned r)
+{
+	if (r < 16)
+		a->named |= 1u << r;
+}
 
 /* A register, or [base + (index << scale) + disp]; gs: of 32 bits, and GS's base is added. */
 struct xrm {

@@ -63,6 +63,7 @@ struct cold {
 	uint32_t id; /* exit or recipe */
 	enum {
 		COLD_HOST,
+		COLD_SHARE,
 		COLD_STEP,
 		COLD_SHIFT,
 		COLD_CARRY,
@@ -78,6 +79,7 @@ struct cold {
 	bool fpu_mem, cell;   /* COLD_FPU */
 	bool makes_flags;     /* COLD_FPU: of the host, too */
 	bool is_mmx;	      /* COLD_XMM */
+	int32_t delta;	      /* COLD_SHARE: from the group's leader */
 	unsigned fault;	      /* COLD_FAULT, COLD_REP_FAULT: index */
 	bool is_cc;	      /* COLD_SHIFT: cpu->cc has them already */
 };
@@ -92,6 +94,21 @@ struct keep {
 	bool on;
 	uint8_t size, slot;
 	struct xrm h;
+};
+
+/* Accesses that share a look-up (back_share.c); A is the guest address of the first one. */
+struct share {
+	bool on;      /* there is such a group, and H_PTR is its */
+	bool write;   /* it was looked up for writing */
+	bool counted; /* H_T1 has A's page offset, or SHARE_LOST */
+	uint8_t seg, index, scale;
+	uint8_t size;	/* of the leader's operand, which is in its page */
+	uint16_t known; /* registers r by which A = r + (index << scale) + disp[r]; bit 8: none */
+	uint32_t disp[9];
+	/* [A + sure, A + sure + sure_len) is in its place at H_PTR. */
+	int32_t sure;
+	uint8_t sure_len;
+	bool sure_write; /* for writes, too */
 };
 
 struct back {
@@ -131,6 +148,9 @@ struct back {
 	} join[IR_MAX_INSNS];
 	unsigned n_joins;
 	unsigned skip; /* ops that are done already */
+
+	struct share share;
+	unsigned n_looked_up, n_shared; /* accesses by the tables; of these, followers */
 
 	struct tb_exit *exit; /* of the present instruction and recipe, or NULL */
 	/* Memory by a window; the accesses so far; cells that the recipe of the instruction's start
@@ -298,6 +318,18 @@ struct cold *leave_if(struct back *k, uint32_t id, enum x_cond cond);
 uint32_t exit_id(struct back *k);
 /* As x_rm's operand: a register, or IR_MEM. */
 struct xrm operand(const struct back *k, unsigned r);
+
+/* ---- back_share.c ---- */
+/* The access in work has been looked up: others may follow it. */
+void share_lead(struct back *k);
+/* The access in work by the group, if that can be; k->h is set. */
+bool share_follow(struct back *k);
+/* Out of line, H_PTR being the follower's host address: what the main line expects. */
+void share_cold(struct back *k, const struct cold *c);
+void share_end(struct back *k);
+/* The op in work has been emitted; a.named was 0 before. share_named(): a part of it. */
+void share_op(struct back *k);
+void share_named(struct back *k);
 
 /* ---- back_mem.c ---- */
 /* dst = a + (b << scale) + imm, 32 bits */

@@ -143,6 +143,9 @@ static void host_by_table(struct back *k)
 	uint32_t id;
 
 	keep_carry(k);
+	share_named(k);
+	if (!aligned && share_follow(k))
+		return;
 	id = exit_id(k);
 	load_offset(k, op);
 	if (op[1].op == IR_FPU)
@@ -180,33 +183,53 @@ static void host_by_table(struct back *k)
 	c->back = a->p;
 	k->h = x_m(H_PTR, 0);
 	k->host_valid = 0;
+	k->n_looked_up++;
+	share_lead(k);
 }
 
-/* Without an entry, nothing was taken off the address. */
+/* By the table, if the access lies in one page. Without an entry, nothing is taken off the address.
+ * Returns the jump of those that are found. */
+static uint8_t *cold_lookup(struct back *k, const struct ir_op *op)
+{
+	struct xasm *a = &k->a;
+	uint8_t *cross, *found;
+
+	x_mov_r_rm(a, 4, H_TMP, x_r(H_PTR));
+	x_alu_rm_i(a, 4, X_AND, x_r(H_TMP), 0xfff);
+	x_alu_rm_i(a, 4, X_CMP, x_r(H_TMP), 4096u - op->size);
+	cross = x_jcc(a, X_A);
+	x_mov_r_rm(a, 4, H_TMP, x_r(H_PTR));
+	x_shift_i(a, 4, X_SHR, x_r(H_TMP), 12);
+	sub_entry(k, op);
+	found = x_jcc(a, X_B);
+	x_here(a, cross);
+	return found;
+}
+
 void cold_host(struct back *k, const struct cold *c)
 {
 	const struct ir_op *op = c->op;
+	bool shares = c->kind == COLD_SHARE;
 	struct xasm *a = &k->a;
-	uint8_t *cross, *at;
+	uint8_t *found = NULL, *at;
 
 	x_here(a, c->jump);
-	if (op->size > 1) {
-		x_mov_r_rm(a, 4, H_TMP, x_r(H_PTR));
-		x_alu_rm_i(a, 4, X_AND, x_r(H_TMP), 0xfff);
-		x_alu_rm_i(a, 4, X_CMP, x_r(H_TMP), 4096u - op->size);
-		cross = x_jcc(a, X_A);
-		x_mov_r_rm(a, 4, H_TMP, x_r(H_PTR));
-		x_shift_i(a, 4, X_SHR, x_r(H_TMP), 12);
-		sub_entry(k, op);
-		at = x_jcc(a, X_B);
-		x_to(a, at, c->back);
-		x_here(a, cross);
+	if (shares) {
+		load_offset(k, op);
+		if (has_base(op))
+			x_alu_r_rm(a, 4, X_ADD, H_PTR, base_of(op));
 	}
+	if (op->size > 1 || shares)
+		found = cold_lookup(k, op);
 	fpu_note_emit(k, &c->note);
 	x_mov_rm_i(a, 4, CPU_MEM(tcg_exit), c->id | TCG_EXIT_STEP);
 	x_mov_r_i(a, H_TMP, op->size | (op->dst ? TCG_HOST_WRITE : 0));
 	at = x_call(a);
 	x_to(a, at, k->mem->rw + back_tramp(k->cpu)->host);
+	if (found)
+		x_here(a, found);
+	if (shares)
+		share_cold(k, c);
 	at = x_jmp(a);
 	x_to(a, at, c->back);
 	if (!c->jump2)

@@ -313,7 +313,7 @@ static void make_call(struct xasm *a, uint32_t (*fn)(struct cpu *cpu, uint32_t a
 
 size_t back_init(struct cpu *cpu, const struct tcache_mem *mem, uint32_t at, size_t len)
 {
-	struct xasm a = { mem->rw + at, mem->rw + at, mem->rw + at + len, false };
+	struct xasm a = { mem->rw + at, mem->rw + at, mem->rw + at + len, false, 0 };
 	struct back_tramp *t = calloc(1, sizeof(*t));
 	uint8_t *spilled;
 
@@ -455,7 +455,7 @@ static int link_emit(const struct link *l)
 {
 	struct tb_edge *e = l->e;
 	uint8_t *code = l->mem->rw + e->code, *at;
-	struct xasm a = { code, code, code + e->code_len, false };
+	struct xasm a = { code, code, code + e->code_len, false, 0 };
 	const uint8_t *stub = l->mem->rw + e->stub;
 
 	if (l->to->entry_flags && !link_flags(&a, l))
@@ -511,7 +511,7 @@ void back_set_page2(const struct tcache_mem *mem, struct tb *tb, uint32_t gen)
 void back_unlink(struct cpu *cpu, const struct tcache_mem *mem, struct tb_edge *e)
 {
 	uint8_t *code = mem->rw + e->code, *at;
-	struct xasm a = { code, code, code + e->code_len, false };
+	struct xasm a = { code, code, code + e->code_len, false, 0 };
 
 	e->gen_at = 0;
 	x_mov_rm_i(&a, 4, CPU_MEM(tcg_exit), (uint32_t)((uint8_t *)e - mem->meta) | TCG_EXIT_EDGE);

@@ -46,6 +46,9 @@ struct cold *cold_add(struct back *k, unsigned kind, uint8_t *jump)
 		k->too_big = true;
 		return NULL;
 	}
+	if (kind != COLD_STEP && kind != COLD_HOST && kind != COLD_SHARE && kind != COLD_FPU &&
+		kind != COLD_XMM)
+		share_end(k); /* it comes back with other registers; the gates': share_op() */
 	k->n_cold++;
 	*c = (struct cold){ .kind = kind, .jump = jump, .op = k->op, .note = k->note };
 	return c;
@@ -189,6 +192,7 @@ static void emit_bswap(struct back *k)
 		x_mov_rm_i(&k->a, 2, x_r(r), 0);
 		return;
 	}
+	x_name(&k->a, r);
 	if (r & 8)
 		x_u8(&k->a, 0x41);
 	x_u8(&k->a, 0x0f);
@@ -412,6 +416,7 @@ static void emit_insn(struct back *k)
 	if (!is_joined(k, k->op->insn))
 		return;
 	fpu_note_flush(k);
+	share_end(k);
 	for (unsigned i = 0; i < k->n_joins; i++) {
 		if (k->join[i].insn != k->op->insn)
 			continue;
@@ -546,7 +551,8 @@ static void cold_emit(struct back *k, struct cold *c)
 	uint8_t *at;
 
 	switch (c->kind) {
-	case COLD_HOST: cold_host(k, c); break;
+	case COLD_HOST:
+	case COLD_SHARE: cold_host(k, c); break;
 	case COLD_STEP:
 		x_here(a, c->jump);
 		if (c->jump2)
@@ -721,7 +727,9 @@ static void emit_block(struct back *k)
 		k->op = &ir->op[i];
 		if (notes_end(k->op->op))
 			fpu_note_flush(k);
+		a->named = 0;
 		emit_op(k);
+		share_op(k);
 		i += k->skip;
 		k->skip = 0;
 	}
@@ -770,7 +778,7 @@ size_t back_emit(struct cpu *cpu, const struct tcache_mem *mem, const struct ir_
 	memset(&k, 0, offsetof(struct back, fault));
 	k.n_cold = 0;
 	k.too_big = false;
-	k.a = (struct xasm){ mem->rw + at, mem->rw + at, mem->rw + at + len, false };
+	k.a = (struct xasm){ mem->rw + at, mem->rw + at, mem->rw + at + len, false, 0 };
 	k.cpu = cpu;
 	k.mem = mem;
 	k.ir = ir;
@@ -786,6 +794,8 @@ size_t back_emit(struct cpu *cpu, const struct tcache_mem *mem, const struct ir_
 	tb->entry_regs = 0;
 	tb->n_insns = (uint16_t)ir->n_insns;
 	emit_block(&k);
+	tb->n_looked_up = (uint16_t)k.n_looked_up;
+	tb->n_shared = (uint16_t)k.n_shared;
 	if (k.too_big)
 		return 1;
 	if (k.a.overflow)

@@ -128,6 +128,7 @@ void cpu_renew(struct cpu *cpu, const char *model)
 	cpu->tcg_tramp = old.tcg_tramp;
 	cpu->jump_cache = old.jump_cache;
 	cpu->tcg_returns = old.tcg_returns;
+	cpu->tcg_share = old.tcg_share;
 	cpu->ret_sp = cpu->ret_top = old.ret_top;
 	icache_renew(cpu);
 	mmu_renew(cpu);

@@ -233,6 +233,7 @@ struct cpu {
 				 that is earlier */
 	/* Set by the engine before it runs code, valid while nothing marked E_SYNC has run: */
 	void *tcg_base;	   /* what translated code finds memory by: run_tlb, or a window */
+	uint8_t tcg_share; /* enum share_use (tb.h): may accesses of a block share look-ups? */
 	uint64_t *run_tlb; /* of the CPL: table for reads, then table for writes (mem.h) */
 	uint8_t run_key;   /* KEY_*, icache.h */
 	uint64_t warp_ns;

@@ -342,6 +342,7 @@ static void setup_engine(struct vcpu *v, const Dejavm__MachineConfig *mc)
 		c.one_insn = e->one_insn;
 		c.perf = e->perf;
 		c.no_returns = e->no_returns;
+		c.no_share = e->no_share;
 	}
 	c.check = !strcmp(mc->engine, "check");
 	if (c.tb_size > TCACHE_MIB_MAX)

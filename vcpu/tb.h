@@ -122,6 +122,10 @@ struct tb_edge {
 	bool other_page; /* target lies in another page than from */
 };
 
+/* May accesses of a block share a look-up in the tables? cpu->tcg_share. READS: while writes are
+ * observed (mmu_observe_writes()). */
+enum share_use { SHARE_OFF, SHARE_READS, SHARE_ALL };
+
 #define TB_MAX_EDGES (IR_MAX_EDGES + 1) /* one to where a CALL returns */
 #define TB_MAX_EXITS (2 * IR_MAX_INSNS)
 
@@ -172,6 +176,7 @@ struct tb {
 	uint32_t entry, indirect; /* entry points: from edges; from the jump cache (takes the
 				     count off itself) */
 	uint16_t n_edges, n_exits, n_faults;
+	uint16_t n_looked_up, n_shared;	   /* accesses by the tables; by another one's look-up */
 	struct tb_edge *edge;		   /* [n_edges] */
 	struct tb_exit *exit;		   /* [n_exits] */
 	struct tb_fault *fault;		   /* [n_faults], by offset */

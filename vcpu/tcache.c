@@ -635,5 +635,7 @@ void tcache_end(struct tcache *pub, struct tb *tb)
 	pub->stats.blocks++;
 	pub->stats.insns += tb->n_insns;
 	pub->stats.host_bytes += tb->code_len;
+	pub->stats.looked_up += tb->n_looked_up;
+	pub->stats.shared += tb->n_shared;
 	pub->stats.meta_bytes += r->meta_low - tc->meta_mark;
 }

@@ -21,6 +21,7 @@ struct tcache {
 	struct tcache_mem mem;
 	struct tcache_stats {
 		uint64_t blocks, insns, host_bytes, meta_bytes; /* made, in all */
+		uint64_t looked_up, shared;			/* accesses by the tables: tb.h */
 		uint64_t killed;				/* by writes to code */
 		uint64_t regions_emptied, flushes;
 		uint64_t links, unlinks;

@@ -628,6 +628,7 @@ int tcg_init(struct cpu *cpu, const struct tcg_config *config)
 	t->config = *config;
 	t->random = RANDOM_START;
 	cpu->tcg = t;
+	cpu->tcg_share = config->no_share ? SHARE_OFF : config->check ? SHARE_READS : SHARE_ALL;
 	cpu->tcache = tcache_new(cpu, config->tb_size ? config->tb_size : TCACHE_MIB_DEFAULT);
 	if (!cpu->tcache) {
 		r = errno == ENOTSUP ? -ENOTSUP : -ENOMEM;

@@ -20,6 +20,7 @@ struct tcg_config {
 	bool one_insn;	  /* blocks of one instruction each */
 	bool no_returns;  /* returns by the jump cache, as other indirect jumps */
 	bool check;	  /* do everything twice and compare: check.h */
+	bool no_share;	  /* each access is looked up by itself: back_share.c */
 	bool perf;	  /* tell perf where code is: /tmp/perf-PID.map */
 };
 

@@ -128,6 +128,8 @@ void tcg_stats_print(const struct cpu *cpu, line_fn *line, void *opaque)
 		{ "their instructions", c->insns },
 		{ "their bytes of code", c->host_bytes },
 		{ "their bytes of metadata", c->meta_bytes },
+		{ "their look-ups of accesses", c->looked_up },
+		{ "their accesses that share one", c->shared },
 		{ "blocks that cannot be translated", s->rejected },
 		{ "blocks killed by writes", c->killed },
 		{ "links made", c->links },

@@ -32,6 +32,8 @@ static inline void engine_text_set(struct cpu *cpu, int ram_fd, const char *text
 			c.tb_size = (unsigned)atoi(w + 8);
 		else if (!strcmp(w, "one-insn-per-tb=on"))
 			c.one_insn = true;
+		else if (!strcmp(w, "share=off"))
+			c.no_share = true;
 		else if (!strcmp(w, "check"))
 			c.check = true;
 		else if (!strcmp(w, "return-stack=off"))
