@@ -239,13 +239,30 @@ enum x_alu alu_code(unsigned op);
 void emit_alu(struct back *k);	 /* ADD..XOR, ADC, SBB */
 void emit_cmp(struct back *k);	 /* CMP, TEST */
 void emit_unary(struct back *k); /* INC, DEC, NEG, NOT */
-void emit_shift(struct back *k); /* SHL SHR SAR ROL ROR SHLD SHRD */
 void emit_mul(struct back *k);	 /* IMUL MULX IMULX */
 void emit_bit(struct back *k);	 /* BT.. BSF BSR */
 void emit_carry(struct back *k); /* CLC STC CMC */
-void emit_sahf(struct back *k);
 void emit_setcc(struct back *k);
 void emit_cmov(struct back *k);
+
+/* One op's operands. AH..BH cannot be encoded together with R8-R15: then they change places with
+ * AL..BL for the time of the op. */
+struct args {
+	unsigned size, dst, a, b;
+	bool keep;	  /* a recipe is wanted */
+	unsigned swapped; /* IR_EAX..IR_EBX, or IR_NONE */
+};
+/* saves: the op uses H_TMP or cells. */
+struct args args_begin(struct back *k, bool saves);
+void args_end(struct back *k, const struct args *s);
+/* H_TMP = operand r; a narrow one is zero-extended. No flags. */
+void load_tmp(struct back *k, unsigned size, unsigned r);
+/* Keeps operand r in a cell. No flags. */
+void keep_operand(struct back *k, const struct args *s, unsigned r, unsigned slot);
+
+/* ---- back_shift.c ---- */
+void emit_shift(struct back *k); /* SHL SHR SAR ROL ROR SHLD SHRD */
+void emit_sahf(struct back *k);
 
 /* ---- back_div.c ---- */
 void emit_div(struct back *k);
@@ -298,18 +315,10 @@ void cold_rep(struct back *k, const struct cold *c);
 void cold_rep_fault(struct back *k, const struct cold *c);
 
 /* ---- back_x86.c ---- */
-/* Does a jump of the block lead to the instruction of that index? */
-bool is_joined(const struct back *k, unsigned insn);
-/* The guest address in H_PTR as a key of the jump cache: H_TMP is the entry, host flag Z: it is
- * its. R11 is lost. */
-void back_find_jump(struct xasm *a);
-/* An edge where all is known: no flags, nothing to give back. */
-struct tb_edge *edge_plain(struct back *k, uint32_t target);
-/* Room of len bytes for the link, and in it what leaves if there is none: a->p is where the edge's
- * code goes. */
-void place_edge(struct back *k, struct tb_edge *e, uint32_t len);
 /* Says why (id: a record with TCG_EXIT_*), and leaves. */
 void leave(struct back *k, uint32_t id);
+/* The same by what is at offset `out` and leads to C. */
+void leave_by(struct back *k, uint32_t id, uint32_t out);
 struct cold *cold_add(struct back *k, unsigned kind, uint8_t *jump);
 /* If cond, leaves to the interpreter by exit id. The record, which may take another jump; NULL:
  * there is no room. */
@@ -318,6 +327,30 @@ struct cold *leave_if(struct back *k, uint32_t id, enum x_cond cond);
 uint32_t exit_id(struct back *k);
 /* As x_rm's operand: a register, or IR_MEM. */
 struct xrm operand(const struct back *k, unsigned r);
+
+/* ---- back_jump.c ---- */
+void emit_insn(struct back *k); /* IR_INSN: jumps of the block may lead there */
+/* Does a jump of the block lead to the instruction of that index? */
+bool is_joined(const struct back *k, unsigned insn);
+void emit_jcc(struct back *k); /* JCC, JZR, JNZR */
+/* These end the block: at a fixed address, whose edge comes next, or behind the pad; at what a
+ * register says. */
+void emit_jump(struct back *k);
+void emit_jump_reg(struct back *k);
+/* The guest address in H_PTR as a key of the jump cache: H_TMP is the entry, host flag Z: it is
+ * its. R11 is lost. */
+void back_find_jump(struct xasm *a);
+/* An edge where all is known: no flags, nothing to give back. */
+struct tb_edge *edge_plain(struct back *k, uint32_t target);
+/* Room of len bytes for the link, and in it what leaves if there is none: a->p is where the edge's
+ * code goes. */
+void place_edge(struct back *k, struct tb_edge *e, uint32_t len);
+/* After the block's last op: its last edge, which comes next, and those that jumps lead to. */
+void place_edges(struct back *k);
+/* Their ways to C. */
+void place_edge_stubs(struct back *k);
+/* Pushes the address where code at `at` is executed. H_TMP is lost. */
+void push_rx(struct back *k, const uint8_t *at);
 
 /* ---- back_share.c ---- */
 /* The access in work has been looked up: others may follow it. */
