@@ -20,41 +20,6 @@
 #include "tcg_int.h"
 #include "window.h"
 
-/* ---- generations ---- */
-
-#define GEN_BITS (32 - KEY_BITS) /* that fit into a tag beside the key */
-_Static_assert(1u << GEN_BITS == ICACHE_GEN_TAG, "a tag of 0 is of no entry");
-
-/*
- * Where there are global pages, of the supervisor's code only that in them is in the jump cache:
- * then it stays found when CR3 is loaded. A kernel has no other, and user code hardly is global.
- */
-static bool only_global(const struct cpu *cpu)
-{
-	return !(cpu->tcg->key & KEY_USER) && cpu->cr4 & CR4_PGE;
-}
-
-/* Whatever was found under another TLB or in another mode must not be found now. */
-static void sync_generations(struct cpu *cpu)
-{
-	const struct icache *ic = cpu->icache;
-	struct tcg *t = cpu->tcg;
-	bool global = only_global(cpu), user = t->key & KEY_USER;
-	uint32_t gen = ic->gen[global], epoch = gen >> GEN_BITS << 1 | global;
-
-	if (cpu->tcg_link_gen[0] != ic->gen[0] || cpu->tcg_link_gen[1] != ic->gen[1] ||
-		t->returns_key != t->key)
-		back_drop_returns(cpu);
-	t->returns_key = t->key;
-	cpu->tcg_link_gen[0] = ic->gen[0];
-	cpu->tcg_link_gen[1] = ic->gen[1];
-	if (unlikely(t->gen_epoch[user] != epoch)) {
-		t->gen_epoch[user] = epoch;
-		memset(cpu->jump_cache, 0, sizeof(*cpu->jump_cache) << JUMP_CACHE_BITS);
-	}
-	cpu->tcg_gen = (uint64_t)(uint32_t)(gen << KEY_BITS | t->key) << 32;
-}
-
 /* ---- called by translated code ---- */
 
 static void *meta_at(const struct cpu *cpu, uint32_t off)
@@ -107,77 +72,6 @@ static inline bool execute(
 	return again;
 }
 
-/* ---- finding ---- */
-
-/* Of code at eip. */
-static uint32_t code_lin(const struct cpu *cpu, uint32_t eip)
-{
-	return cpu->seg[SEG_CS].base + eip;
-}
-
-/* May blocks of the page be in the jump cache? */
-static bool may_cache(const struct cpu *cpu, const struct code_page *c)
-{
-	return c->global || !only_global(cpu);
-}
-
-/* c: tb's page */
-static void jump_cache_fill(struct cpu *cpu, struct tb *tb, const struct code_page *c)
-{
-	unsigned i = jump_cache_index(tb->eip);
-
-	if (!may_cache(cpu, c))
-		return;
-	cpu->jump_cache[i] = (struct jump_entry){ .tag = cpu->tcg_gen + tb->eip,
-		.code = cpu->tcache->mem.rx + tb->indirect };
-	cpu->tcg->jump_tb[i] = tb;
-	cpu->tcg->jump_page[i] = tb->page;
-}
-
-static unsigned tag_key(uint64_t tag)
-{
-	return (uint32_t)(tag >> 32) & ((1u << KEY_BITS) - 1);
-}
-
-/* The block at eip, in page c, is in the jump cache now; false: there is none. What a flush of the
- * TLB has made void there is likely to be it. */
-static bool find_in(struct cpu *cpu, uint32_t eip, const struct code_page *c)
-{
-	struct tcg *t = cpu->tcg;
-	unsigned i = jump_cache_index(eip);
-	struct jump_entry *j = &cpu->jump_cache[i];
-	struct tb *tb;
-
-	if (j->code && (uint32_t)j->tag == eip && tag_key(j->tag) == t->key &&
-		t->jump_page[i] == c->id && may_cache(cpu, c)) {
-		j->tag = cpu->tcg_gen + eip;
-		return true;
-	}
-	tb = tcache_find(cpu->tcache, c->id, eip, t->key);
-	if (!tb)
-		return false;
-	jump_cache_fill(cpu, tb, c);
-	return true;
-}
-
-/* The block at cpu->eip, NULL if there is none. May raise, as any fetch. */
-static struct tb *find(struct cpu *cpu)
-{
-	struct tcg *t = cpu->tcg;
-	unsigned i = jump_cache_index(cpu->eip);
-	const struct code_page *c;
-
-	sync_generations(cpu);
-	if (likely(cpu->jump_cache[i].tag == cpu->tcg_gen + cpu->eip))
-		return t->jump_tb[i];
-	c = mmu_code(cpu, code_lin(cpu, cpu->eip));
-	if (!c->host)
-		return NULL;
-	if (may_cache(cpu, c))
-		return find_in(cpu, cpu->eip, c) ? t->jump_tb[i] : NULL;
-	return tcache_find(cpu->tcache, c->id, cpu->eip, t->key);
-}
-
 /* ---- translating ---- */
 
 /* The page behind lin's, if the processor has its translation: without asking for it. */
@@ -211,7 +105,7 @@ static struct tb *emit(struct cpu *cpu, uint32_t page)
 		struct tb *tb = tcache_begin(tc, &t->ir, &at, &len);
 
 		tb->page = page;
-		tb->lin = code_lin(cpu, tb->eip);
+		tb->lin = tcg_code_lin(cpu, tb->eip);
 		tb->page2 = CODE_PAGE_NONE;
 		if (t->ir.straddles)
 			straddle(cpu, tb);
@@ -232,7 +126,7 @@ static struct tb *translate(struct cpu *cpu)
 {
 	struct tcg *t = cpu->tcg;
 	struct ir_mode mode = tcg_mode(cpu, t->key);
-	uint32_t lin = code_lin(cpu, cpu->eip);
+	uint32_t lin = tcg_code_lin(cpu, cpu->eip);
 	const struct code_page *c = mmu_code(cpu, lin);
 	uint32_t off = lin & 0xfff, page = c->id;
 	const struct code_page *c2;
@@ -350,7 +244,7 @@ static void step(struct cpu *cpu, const struct tb_exit *x)
 /* e leads to where cpu is now: the next time without us, if there is a block. */
 static void link_edge(struct cpu *cpu, struct tb_edge *e)
 {
-	struct tb *to = find(cpu);
+	struct tb *to = tcg_find(cpu);
 	const struct code_page *c;
 
 	if (!to || e->from->dead || cpu->tcg->check)
@@ -361,7 +255,7 @@ static void link_edge(struct cpu *cpu, struct tb_edge *e)
 	}
 	if (e->to == to)
 		cpu->tcg->stats.relinked++;
-	c = mmu_code(cpu, code_lin(cpu, cpu->eip));
+	c = mmu_code(cpu, tcg_code_lin(cpu, cpu->eip));
 	tcache_link(cpu->tcache, e, to, cpu->icache->gen[c->global], c->global);
 }
 
@@ -526,7 +420,7 @@ static uint64_t enter_next(struct cpu *cpu)
 	uint64_t end = next_end(cpu);
 	const struct tb *tb;
 
-	sync_generations(cpu);
+	tcg_sync_generations(cpu);
 	if (cpu->jump_cache[i].tag != cpu->tcg_gen + cpu->eip || cpu->icount >= end)
 		return 0;
 	tb = t->jump_tb[i];
@@ -565,9 +459,10 @@ uint64_t tcg_insn_jump(struct cpu *cpu, const struct tb_exit *x)
 uint64_t tcg_indirect(struct cpu *cpu)
 {
 	uint32_t eip = cpu->tcg_target;
-	const struct code_page *c = mmu_code_known(cpu, code_lin(cpu, eip));
+	const struct code_page *c = mmu_code_known(cpu, tcg_code_lin(cpu, eip));
 
-	if (!c || !c->host || !may_cache(cpu, c) || cpu->tcg->check || !find_in(cpu, eip, c))
+	if (!c || !c->host || !tcg_may_cache(cpu, c) || cpu->tcg->check ||
+		!tcg_find_in(cpu, eip, c))
 		return 0;
 	cpu->tcg->stats.indirect++;
 	return (uint64_t)(uintptr_t)cpu->jump_cache[jump_cache_index(eip)].code;
@@ -582,7 +477,7 @@ bool tcg_run(struct cpu *cpu)
 	begin_run(cpu);
 	while (!must_look(cpu)) {
 		uint64_t end = next_end(cpu);
-		struct tb *tb = find(cpu);
+		struct tb *tb = tcg_find(cpu);
 		enum engine_stop stop;
 
 		if (!tb) {
@@ -592,7 +487,7 @@ bool tcg_run(struct cpu *cpu)
 			if (stop == ENGINE_END)
 				continue;
 			/* It may have been reached from code that cannot be translated. */
-			tb = find(cpu);
+			tb = tcg_find(cpu);
 			if (!tb)
 				tb = translate(cpu);
 			if (!tb) {
@@ -600,8 +495,8 @@ bool tcg_run(struct cpu *cpu)
 				t->stats.rejected++;
 				continue;
 			}
-			sync_generations(cpu);
-			jump_cache_fill(cpu, tb, mmu_code(cpu, tb->lin));
+			tcg_sync_generations(cpu);
+			tcg_cache(cpu, tb, mmu_code(cpu, tb->lin));
 			end = next_end(cpu);
 		}
 		if (end - cpu->icount < tb->n_insns) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What the files of the translator's engine share: tcg.c (the loop), tcg_dump.c (texts for people),
- * check.c (lock step). */
+/* What the files of the translator's engine share: tcg.c (the loop), tcg_find.c (blocks),
+ * tcg_mode.c (modes), tcg_dump.c (texts for people), check.c (lock step). */
 #ifndef DEJAVM_TCG_INT_H
 #define DEJAVM_TCG_INT_H
 
@@ -50,6 +50,24 @@ void tcg_enter(struct cpu *cpu, struct tb *tb);
 void tcg_settle(struct cpu *cpu);
 unsigned tcg_exit_kind(const struct cpu *cpu);
 void *tcg_exit_record(const struct cpu *cpu);
+
+/* ---- tcg_find.c ---- */
+/* Of code at eip. */
+static inline uint32_t tcg_code_lin(const struct cpu *cpu, uint32_t eip)
+{
+	return cpu->seg[SEG_CS].base + eip;
+}
+/* Whatever was found under another TLB or in another mode is not found from now on. */
+void tcg_sync_generations(struct cpu *cpu);
+/* May blocks of the page be in the jump cache? */
+bool tcg_may_cache(const struct cpu *cpu, const struct code_page *c);
+/* tb, which lies in page c, goes into the jump cache, if it may. */
+void tcg_cache(struct cpu *cpu, struct tb *tb, const struct code_page *c);
+/* The block at eip, in page c, is in the jump cache now; false: there is none. What a flush of the
+ * TLB has made void there is likely to be it. */
+bool tcg_find_in(struct cpu *cpu, uint32_t eip, const struct code_page *c);
+/* The block at cpu->eip, NULL if there is none. May raise, as any fetch. */
+struct tb *tcg_find(struct cpu *cpu);
 
 /* ---- tcg_mode.c ---- */
 /* False: all is the interpreter's. */
