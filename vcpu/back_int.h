@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What the files of the x86-64 back end share: back_x86.c (blocks), back_mem.c (memory), back_alu.c
- * (operations with flags), back_flags.c (recipes), back_tramp.c (entry, exits, links). */
+ * (operations with flags), back_flags.c (recipes), back_jump.c (ways out), back_tramp.c (entry,
+ * exits, links), and the rest of back_*.c. */
 #ifndef DEJAVM_BACK_INT_H
 #define DEJAVM_BACK_INT_H
 

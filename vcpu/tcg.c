@@ -580,6 +580,8 @@ void tcg_free(struct cpu *cpu)
 	window_free(cpu);
 	host_fault_forget(cpu);
 	tcache_free(cpu->tcache);
+	if (t->check)
+		mmu_observe_writes(cpu, NULL);
 	check_free(t->check);
 	if (t->perf)
 		fclose(t->perf);

@@ -135,6 +135,24 @@ static void test_pages(void **state)
 	(void)state;
 }
 
+/* Nobody observes writes any more when -accel check's engine has gone. */
+static void test_another_engine(void **state)
+{
+	static const char *const engines[] = { "tcg,thresh=0,check", NULL, "tcg,thresh=0" };
+	struct vm *vm = vm_new(VM_PROT32);
+
+	for (unsigned i = 0; i < 3; i++) {
+		vm_set_engine(vm, engines[i]);
+		/* mov [100000h], eax; hlt */
+		vm_asm(vm, "\xa3\x00\x00\x10\x00\xf4");
+		vm->cpu->gpr[R_EAX] = 0x1234 + i;
+		assert_int_equal(vm_run(vm, 10), VM_HLT);
+		assert_int_equal(vm->ram[0x100000], 0x34 + i);
+	}
+	vm_free(vm);
+	(void)state;
+}
+
 /* An empty entry of the jump cache is not taken for one of key 0, EIP 0. */
 static void test_tags(void **state)
 {
@@ -266,6 +284,7 @@ int main(void)
 		cmocka_unit_test(test_killed),
 		cmocka_unit_test(test_pages),
 		cmocka_unit_test(test_tags),
+		cmocka_unit_test(test_another_engine),
 		cmocka_unit_test(test_mappings),
 		cmocka_unit_test(test_code_segments),
 		cmocka_unit_test(test_w_xor_x),
