@@ -192,6 +192,7 @@ void x_push(struct xasm *a, unsigned r)
 
 void x_pop(struct xasm *a, unsigned r)
 {
+	x_name(a, r);
 	if (r & 8)
 		x_u8(a, 0x41);
 	x_u8(a, 0x58 | (r & 7));
