@@ -394,7 +394,18 @@ static struct vm *machine(const char *engine, const struct prog *p)
 	return vm;
 }
 
-static int run(struct vm *vm, const struct start *s)
+/* Until it halts: at the program's end, or at a fault's stub; or for a while. */
+static void go(struct vm *vm)
+{
+	uint64_t end = vm->cpu->icount + 400;
+	enum cpu_exit e;
+
+	do
+		e = vm_cpu_run(vm->cpu, end);
+	while (e != CPU_EXIT_RESET && e != CPU_EXIT_HALT && vm->cpu->icount < end);
+}
+
+static void run(struct vm *vm, const struct start *s)
 {
 	struct cpu *cpu = vm->cpu;
 	uint32_t *last = (uint32_t *)(vm->ram + LAST_PT);
@@ -419,7 +430,7 @@ static int run(struct vm *vm, const struct start *s)
 	cpu->eip = CODE_AT;
 	cpu->halted = false;
 	vm->n_log = 0;
-	return vm_run(vm, 400);
+	go(vm);
 }
 
 /* ---- comparison ---- */
@@ -499,13 +510,11 @@ static bool case_differs(uint64_t seed, const char *engine)
 	a = machine(NULL, &p);
 	b = machine(engine, &p);
 	for (unsigned i = 0; i < N_RUNS && !bad; i++) {
-		int r;
-
 		start_make(&s);
-		r = run(a, &s);
-		bad = differ("end", (uint64_t)r, (uint64_t)run(b, &s));
-		bad += machines_differ(a, b);
-		faults += r == EXCP_PF;
+		run(a, &s);
+		run(b, &s);
+		bad = machines_differ(a, b);
+		faults += a->cpu->eip == VM_STUBS + EXCP_PF * 16 + 1;
 		if (bad)
 			printf("case %llu, run %u, %s: differ\n", (unsigned long long)seed, i,
 				engine);
