@@ -454,7 +454,7 @@ static void test_values(void **state)
 		     "-d in,host");
 	assert_string_equal(o.engine, "tcg");
 	assert_true(o.accel.has_thresh && o.accel.one_insn && o.accel.window && !o.accel.perf);
-	assert_true(o.accel.return_stack);
+	assert_true(o.accel.return_stack && o.accel.share);
 	assert_int_equal(o.accel.thresh, 0);
 	assert_int_equal(o.accel.budget, 7);
 	assert_int_equal(o.accel.tb_size, 32);
