@@ -7,11 +7,16 @@
  * (mmu_observe_writes()), so that all are seen, byte by byte, and can be taken back; reads go the
  * usual ways. What translated code would leave to a handler it leaves to us here: devices must not
  * be asked twice.
+ *
+ * Translations that a block makes the TLB learn, with the accessed and dirty bits that go with
+ * them, are not taken back. So a block that reads or writes a page-table entry that its own
+ * accesses mark is reported wrongly.
  */
 #include <stdlib.h>
 
 #include "check.h"
 #include "decode.h"
+#include "flags.h"
 #include "fpu.h"
 #include "log.h"
 #include "mem.h"
@@ -114,8 +119,10 @@ static uint64_t member_get(const struct cpu *cpu, unsigned i)
 	uint64_t v = 0;
 
 	memcpy(&v, (const uint8_t *)cpu + members[i].off, members[i].len);
-	/* Of the arithmetic flags what is in eflags says nothing: cc has them. */
-	return members[i].off == offsetof(struct cpu, eflags) ? v & ~(uint64_t)FL_ARITH : v;
+	/* Of the arithmetic flags what is in eflags says nothing: cc has them, and other bits. */
+	if (members[i].off == offsetof(struct cpu, eflags))
+		return v & ~(uint64_t)FL_ARITH;
+	return members[i].off == offsetof(struct cpu, cc) ? flags_from_cc((uint32_t)v) : v;
 }
 
 static void report(struct cpu *cpu, const struct tb *tb, const struct cpu *before,
