@@ -3,10 +3,10 @@
  * -accel check: each block is run twice from the same state, as translated code and by the
  * interpreter, and what they made of registers and memory is compared.
  *
- * Blocks are not linked, so that each comes back to us. No write goes by the inline tables
- * (mmu_observe_writes()), so that all are seen, byte by byte, and can be taken back; reads go the
- * usual ways. What translated code would leave to a handler it leaves to us here: devices must not
- * be asked twice.
+ * Blocks are not linked, and find none by the jump cache, so that each comes back to us. No write
+ * goes by the inline tables (mmu_observe_writes()), so that all are seen, byte by byte, and can be
+ * taken back; reads go the usual ways. What translated code would leave to a handler it leaves to
+ * us here: devices must not be asked twice.
  *
  * Translations that a block makes the TLB learn, with the accessed and dirty bits that go with
  * them, are not taken back. So a block that reads or writes a page-table entry that its own
@@ -25,6 +25,10 @@
 #include "tcg_int.h"
 
 #define MAX_WRITES 1024 /* of a block: 64 instructions, none of them a REP */
+
+/* The jump cache has none of such a key (KEY_STACK32 is not set with KEY_FLAT), so that indirect
+ * jumps end a block, too. */
+#define NO_GEN (0xffffffffull << 32)
 
 struct write {
 	uint8_t *host;
@@ -210,6 +214,7 @@ void check_enter(struct cpu *cpu, struct tb *tb)
 	sse_park(cpu);
 	before = *cpu;
 	fpu_before = *cpu->fpu;
+	cpu->tcg_gen = NO_GEN;
 	c->n = 0;
 	c->stray = NULL;
 	c->second = false;
