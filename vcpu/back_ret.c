@@ -78,8 +78,8 @@ bool back_fault(struct cpu *cpu, const siginfo_t *si, ucontext_t *uc)
 
 /* ---- what is emitted ---- */
 
-/* Room for an edge that compares a generation and sets no flags. */
-#define PAD_EDGE_LEN 32
+/* Room for an edge that compares a generation and sets no flags: CMP, JNE, SUB, JNS, JMP. */
+#define PAD_EDGE_LEN (11 + 6 + 4 + 6 + 5)
 
 /* The host has jumped here: a call, whose return address is what comes next. */
 void emit_pad(struct back *k)

@@ -4,8 +4,7 @@
 	org 0x10000
 
 %define FARM	  0x400000	; many blocks, then RET
-%define PAGE	  0x500000	; CALL swap, then what differs between two frames, then RET
-%define PAGE_PTE  (0x200000 + 0x10000 + (PAGE >> 12) * 4)
+%define PAGE_TABLE (0x200000 + 0x10000)
 %define FRAMES	  (0x600000 ^ 0x700000)
 %define SEL_CODE16 0x18
 
@@ -87,24 +86,25 @@ reuse:
 	inc ebx
 	ret
 
-; The called function maps other memory where it returns to, two times out of four; ESI: by loading
-; CR3
+; The called function, at EBP, calls one that maps other memory where it returns to, once out of
+; four times; ESI: by loading CR3
 remapped:
 	mov edi, swap
-.again:	mov edx, PAGE
-	call edx
+.again:	call ebp
 	dec ecx
 	jnz .again
 	hlt
-swap:	test cl, 2
-	jz .same
-	xor dword [PAGE_PTE], FRAMES
+swap:	test cl, 3
+	jnz .same
+	lea eax, [ebp + 2]	; behind call edi
+	shr eax, 12
+	xor dword [PAGE_TABLE + eax * 4], FRAMES
 	test esi, esi
 	jz .one
 	mov eax, cr3
 	mov cr3, eax
 	ret
-.one:	invlpg [PAGE]
+.one:	invlpg [ebp + 2]
 .same:	ret
 
 ; EBP: the return is 16-bit code's, where what it returns to is another instruction

@@ -170,19 +170,23 @@ static void test_reuse(void **state)
 	(void)state;
 }
 
-#define BY_CR3	1
-#define GLOBALS 2
+#define BY_CR3	  1
+#define GLOBALS	  2
+#define STRADDLES 4 /* it returns to the next page */
 
+/* call edi; then what differs between two frames: add ebx, imm32; then ret */
 static void put_frames(struct vm *vm, int arg)
 {
-	/* call edi; add ebx, imm32; ret */
-	static const uint8_t code[] = { 0xff, 0xd7, 0x81, 0xc3, 1, 0, 0, 0, 0xc3 };
-	uint32_t *pte;
+	static const uint8_t call[] = { 0xff, 0xd7 }, rest[] = { 0x81, 0xc3, 1, 0, 0, 0, 0xc3 };
+	uint32_t at = arg & STRADDLES ? PAGE_AT - 2 : PAGE_AT;
+	uint32_t off = (at + 2) & 0xfff, *pte;
 
 	vm_paging(vm, false);
-	memcpy(vm->ram + FRAME_A, code, sizeof(code));
-	memcpy(vm->ram + FRAME_B, code, sizeof(code));
-	vm->ram[FRAME_B + 5] = 1; /* 0x101 */
+	memcpy(vm->ram + (arg & STRADDLES ? at : FRAME_A), call, 2);
+	memcpy(vm->ram + FRAME_B, call, 2);
+	memcpy(vm->ram + FRAME_A + off, rest, sizeof(rest));
+	memcpy(vm->ram + FRAME_B + off, rest, sizeof(rest));
+	vm->ram[FRAME_B + off + 3] = 1; /* 0x101 */
 	pte = vm_pte(vm, PAGE_AT);
 	*pte = (*pte & 0xfff) | FRAME_A;
 	if (arg & GLOBALS) {
@@ -195,12 +199,13 @@ static void put_frames(struct vm *vm, int arg)
 	mmu_mode_changed(vm->cpu);
 	mmu_flush(vm->cpu, true);
 	vm->cpu->gpr[R_ESI] = arg & BY_CR3;
+	vm->cpu->gpr[R_EBP] = at;
 }
 
 static void test_remapped(void **state)
 {
-	for (int arg = 0; arg < 4; arg++)
-		with_each(REMAPPED, 200, put_frames, arg, 50 * (3 + 0x101));
+	for (int arg = 0; arg < 8; arg++)
+		with_each(REMAPPED, 200, put_frames, arg, 100 * (1 + 0x101));
 	(void)state;
 }
 
