@@ -4,13 +4,11 @@
  * interpreter, and what they made of registers and memory is compared.
  *
  * Blocks are not linked, and find none by the jump cache, so that each comes back to us. No write
- * goes by the inline tables (mmu_observe_writes()), so that all are seen, byte by byte, and can be
+ * goes by the inline tables (mmu_observe()), so that all are seen, byte by byte, and can be
  * taken back; reads go the usual ways. What translated code would leave to a handler it leaves to
  * us here: devices must not be asked twice.
- *
- * Translations that a block makes the TLB learn, with the accessed and dirty bits that go with
- * them, are not taken back. So a block that reads or writes a page-table entry that its own
- * accesses mark is reported wrongly.
+ * What translated code makes the TLB learn is taken back, too, with the accessed and dirty bits
+ * that go with it.
  */
 #include <stdlib.h>
 
@@ -24,6 +22,7 @@
 #include "mmu.h"
 #include "tcg_int.h"
 
+#define PTE_AD	   0x60u
 #define MAX_WRITES 1024 /* of a block: 64 instructions, none of them a REP */
 
 /* The jump cache has none of such a key (KEY_STACK32 is not set with KEY_FLAT), so that indirect
@@ -33,12 +32,21 @@
 struct write {
 	uint8_t *host;
 	uint64_t old, made; /* before; after translated code */
+	uint32_t exit;	    /* of the instruction, as in tcg_exit */
 	uint8_t size;
+};
+
+struct learnt {
+	uint32_t lin;
+	bool user;
+	uint64_t old;
 };
 
 struct check {
 	struct write write[MAX_WRITES];
 	unsigned n;
+	struct learnt learnt[MAX_WRITES]; /* by translated code */
+	unsigned n_learnt;
 	bool second; /* the interpreter is running: what it writes must be known already */
 	uint8_t *stray;
 	uint64_t compared;
@@ -90,7 +98,8 @@ static void note_one(struct cpu *cpu, uint8_t *host, unsigned size)
 		return;
 	}
 	must(c->n < MAX_WRITES && size <= 8);
-	c->write[c->n] = (struct write){ .host = host, .size = (uint8_t)size };
+	c->write[c->n] =
+		(struct write){ .host = host, .exit = cpu->tcg_exit, .size = (uint8_t)size };
 	memcpy(&c->write[c->n].old, host, size);
 	c->n++;
 }
@@ -102,12 +111,24 @@ static void note(struct cpu *cpu, uint8_t *host, unsigned size)
 	note_one(cpu, host, size);
 }
 
-static void take_back(struct check *c)
+static void note_learnt(struct cpu *cpu, uint32_t lin, bool user, uint64_t old)
+{
+	struct check *c = cpu->tcg->check;
+
+	if (!cpu->tcg->checking || c->second)
+		return;
+	must(c->n_learnt < MAX_WRITES);
+	c->learnt[c->n_learnt++] = (struct learnt){ lin, user, old };
+}
+
+static void take_back(struct cpu *cpu, struct check *c)
 {
 	for (unsigned i = 0; i < c->n; i++)
 		memcpy(&c->write[i].made, c->write[i].host, c->write[i].size);
 	for (unsigned i = c->n; i-- > 0;)
 		memcpy(c->write[i].host, &c->write[i].old, c->write[i].size);
+	for (unsigned i = c->n_learnt; i-- > 0;)
+		mmu_unlearn(cpu, c->learnt[i].lin, c->learnt[i].user, c->learnt[i].old);
 }
 
 /* ---- the report ---- */
@@ -156,6 +177,18 @@ static void report(struct cpu *cpu, const struct tb *tb, const struct cpu *befor
 	log_fatal("check: the translator and the interpreter differ (%s)", what);
 }
 
+/*
+ * Has the interpreter written the same? An instruction that was left to it by exit has not been
+ * executed: it may have set accessed and dirty bits.
+ */
+static bool is_same(const struct write *w, uint32_t exit)
+{
+	uint64_t mask = w->exit == exit ? PTE_AD : 0, now = 0;
+
+	memcpy(&now, w->host, w->size);
+	return !((w->made ^ now) & ~mask);
+}
+
 static void compare(struct cpu *cpu, const struct tb *tb, const struct cpu *before,
 	const struct cpu *made, uint64_t fpu_made)
 {
@@ -165,7 +198,7 @@ static void compare(struct cpu *cpu, const struct tb *tb, const struct cpu *befo
 		if (member_get(cpu, i) != member_get(made, i))
 			report(cpu, tb, before, made, members[i].name);
 	for (unsigned i = 0; i < c->n; i++)
-		if (memcmp(&c->write[i].made, c->write[i].host, c->write[i].size))
+		if (!is_same(&c->write[i], made->tcg_exit))
 			report(cpu, tb, before, made, "memory");
 	if (c->stray)
 		report(cpu, tb, before, made, "a write that translated code did not do");
@@ -215,7 +248,7 @@ void check_enter(struct cpu *cpu, struct tb *tb)
 	before = *cpu;
 	fpu_before = *cpu->fpu;
 	cpu->tcg_gen = NO_GEN;
-	c->n = 0;
+	c->n = c->n_learnt = 0;
 	c->stray = NULL;
 	c->second = false;
 	t->checking = true;
@@ -223,7 +256,7 @@ void check_enter(struct cpu *cpu, struct tb *tb)
 	tcg_settle(cpu);
 	made = *cpu;
 	fpu_made = fpu_digest(cpu);
-	take_back(c);
+	take_back(cpu, c);
 	*cpu = before;
 	*cpu->fpu = fpu_before;
 	c->second = true;
@@ -242,7 +275,7 @@ struct check *check_new(struct cpu *cpu)
 	struct check *c = calloc(1, sizeof(*c));
 
 	if (c)
-		mmu_observe_writes(cpu, note);
+		mmu_observe(cpu, note, note_learnt);
 	return c;
 }
 

@@ -82,6 +82,24 @@ static uint64_t translate(struct cpu *cpu, uint32_t lin, bool write, bool user)
 	return xlate_gpa(x);
 }
 
+static void observe_learning(struct cpu *cpu, uint32_t lin, bool user)
+{
+	struct mmu_priv *m = mmu_priv(cpu);
+	uint64_t old;
+
+	_Static_assert(sizeof(old) == sizeof(struct xlate), "it is handed out as a number");
+	memcpy(&old, &m->data[user][lin >> 12], sizeof(old));
+	m->learn_observer(cpu, lin, user, old);
+}
+
+void mmu_unlearn(struct cpu *cpu, uint32_t lin, bool user, uint64_t old)
+{
+	struct xlate x;
+
+	memcpy(&x, &old, sizeof(x));
+	xlate_put_back(mmu_priv(cpu), lin, user, x);
+}
+
 uint8_t *mmu_try_host(struct cpu *cpu, uint32_t lin, unsigned size, bool write)
 {
 	struct mmu_priv *m = mmu_priv(cpu);
@@ -108,6 +126,8 @@ uint8_t *mmu_try_host(struct cpu *cpu, uint32_t lin, unsigned size, bool write)
 	t = target_find(cpu, gpa);
 	if (write ? !target_writes_fast(cpu, &t) : !target_reads_fast(&t))
 		return NULL;
+	if (walked && unlikely(m->observer != NULL))
+		observe_learning(cpu, lin, user);
 	if (walked)
 		xlate_set_data(m, lin, user, walk_commit(cpu, access, &w));
 	set_fast(cpu, lin, x, user, write);
@@ -397,9 +417,10 @@ void mmu_code_page_removed(struct cpu *cpu, uint32_t ram_page)
 		m->codemap[ram_page / 8] &= (uint8_t) ~(1u << (ram_page % 8));
 }
 
-void mmu_observe_writes(struct cpu *cpu, mmu_write_fn *fn)
+void mmu_observe(struct cpu *cpu, mmu_write_fn *write, mmu_learn_fn *learn)
 {
-	mmu_priv(cpu)->observer = fn;
+	mmu_priv(cpu)->observer = write;
+	mmu_priv(cpu)->learn_observer = learn;
 	tlb_drop_all(mmu_priv(cpu));
 }
 

@@ -69,11 +69,15 @@ struct mmu_stats {
 const struct mmu_stats *mmu_stats(const struct cpu *cpu);
 
 /*
- * From now on no write goes by the inline tables, and fn is told of each one to RAM by an
- * instruction, before it is done: host address, bytes. For checks; slow.
+ * From now on no write goes by the inline tables, and `write` is told of each one to RAM by an
+ * instruction, before it is done: host address, bytes; of accessed and dirty bits, too. `learn` is
+ * told before mmu_try_host() makes a translation of a page, which mmu_unlearn(), with the same
+ * arguments, takes back: the TLB is as it was. Both NULL: no more. For checks; slow.
  */
 typedef void mmu_write_fn(struct cpu *cpu, uint8_t *host, unsigned size);
-void mmu_observe_writes(struct cpu *cpu, mmu_write_fn *fn);
+typedef void mmu_learn_fn(struct cpu *cpu, uint32_t lin, bool user, uint64_t old);
+void mmu_observe(struct cpu *cpu, mmu_write_fn *write, mmu_learn_fn *learn);
+void mmu_unlearn(struct cpu *cpu, uint32_t lin, bool user, uint64_t old);
 
 /* ---- for the engine ---- */
 

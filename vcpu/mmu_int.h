@@ -68,7 +68,8 @@ struct mmu_priv {
 	uint32_t dr7, dr[4];
 	uint64_t apic_base;
 	bool align_check;
-	mmu_write_fn *observer;
+	mmu_write_fn *observer; /* NULL: nobody observes */
+	mmu_learn_fn *learn_observer;
 	/* window.h; NULL: there are none */
 	struct windows *windows;
 	struct window *window[2]; /* [user] */
@@ -147,6 +148,8 @@ static inline uint32_t tlb_slot(uint32_t lin, bool user)
 }
 
 /* x, fresh from a walk, becomes the translation of lin's page. */
+/* What xlate_set_data() has replaced. */
+void xlate_put_back(struct mmu_priv *m, uint32_t lin, bool user, struct xlate old);
 void xlate_set_data(struct mmu_priv *m, uint32_t lin, bool user, struct xlate x);
 void xlate_set_fetch(struct mmu_priv *m, uint32_t lin, bool user, struct xlate x);
 /* No translation of any kind is valid any more (keep_global: of those that are not global). */

@@ -166,8 +166,11 @@ void phys_write32(struct cpu *cpu, uint64_t gpa, uint32_t val)
 
 	gpa = a20(cpu, gpa);
 	t = target_find(cpu, gpa);
-	if (t.write_kind == MEM_RAM)
-		ram_write(cpu, &t, gpa & 0xfff, &val, 4);
+	if (t.write_kind != MEM_RAM)
+		return;
+	if (unlikely(mmu_priv(cpu)->observer != NULL))
+		mmu_priv(cpu)->observer(cpu, t.write + (gpa & 0xfff), 4);
+	ram_write(cpu, &t, gpa & 0xfff, &val, 4);
 }
 
 /* ---- dirty pages ---- */

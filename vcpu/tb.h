@@ -123,7 +123,7 @@ struct tb_edge {
 };
 
 /* May accesses of a block share a look-up in the tables? cpu->tcg_share. READS: while writes are
- * observed (mmu_observe_writes()). */
+ * observed (mmu_observe()). */
 enum share_use { SHARE_OFF, SHARE_READS, SHARE_ALL };
 
 #define TB_MAX_EDGES (IR_MAX_EDGES + 1) /* one to where a CALL returns */

@@ -581,7 +581,7 @@ void tcg_free(struct cpu *cpu)
 	host_fault_forget(cpu);
 	tcache_free(cpu->tcache);
 	if (t->check)
-		mmu_observe_writes(cpu, NULL);
+		mmu_observe(cpu, NULL, NULL);
 	check_free(t->check);
 	if (t->perf)
 		fclose(t->perf);

@@ -239,6 +239,12 @@ void xlate_set_data(struct mmu_priv *m, uint32_t lin, bool user, struct xlate x)
 	xlate_set(m, at, lin, x);
 }
 
+void xlate_put_back(struct mmu_priv *m, uint32_t lin, bool user, struct xlate old)
+{
+	slot_drop(m, tlb_slot(lin, user));
+	m->data[user][lin >> 12] = old;
+}
+
 void xlate_set_fetch(struct mmu_priv *m, uint32_t lin, bool user, struct xlate x)
 {
 	xlate_set(m, &m->fetch[user][lin >> 12], lin, x);
