@@ -368,6 +368,11 @@ static bool is_in_parts(const struct back *k)
 	return k->op[1].op == IR_FPU && k->op->size == 16 && k->op->dst;
 }
 
+static bool is_temporary(unsigned r)
+{
+	return r == IR_T0 || r == IR_T1;
+}
+
 /*
  * Does the instruction write cells before its last access? If it faults there, and its flags are
  * those of the block's entry, nobody here knows which cells those need.
@@ -386,6 +391,9 @@ static bool keeps_early(const struct back *k)
 			continue;
 		if (mem && (op->op == IR_ADC || op->op == IR_SBB ||
 				   (op->op >= IR_SHL && op->op <= IR_IMUL)))
+			return true;
+		/* CMPS: it does not outlive the instruction, and is kept first. */
+		if (mem && (is_temporary(op->a) || is_temporary(op->b)))
 			return true;
 		kept = true;
 	}

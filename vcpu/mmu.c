@@ -118,7 +118,7 @@ uint8_t *mmu_try_host(struct cpu *cpu, uint32_t lin, unsigned size, bool write)
 	if (!page_may_go_fast(cpu, lin, user))
 		return NULL;
 	if (!xlate_allows(m, x, write)) {
-		if (!walk_try(cpu, lin, access, &w))
+		if (!walk_try(cpu, lin, access, &w) || walk_changes_code(cpu, access, &w))
 			return NULL;
 		walked = true;
 		gpa = w.gpa;

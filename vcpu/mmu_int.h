@@ -125,6 +125,8 @@ struct walk {
 /* Looks lin up for an access (PF_W, PF_U, PF_I). False: it faults, with ret->err. Changes nothing.
  */
 bool walk_try(struct cpu *cpu, uint32_t lin, uint32_t access, struct walk *ret);
+/* Would that change code that is known, in a page that holds the tables? */
+bool walk_changes_code(const struct cpu *cpu, uint32_t access, const struct walk *w);
 /* The access that walk_try() allowed is made: sets accessed and dirty bits. gen is left out. */
 struct xlate walk_commit(struct cpu *cpu, uint32_t access, const struct walk *w);
 /* Both; raises #PF. */

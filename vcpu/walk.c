@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 
+#include "icache.h"
 #include "mmu_int.h"
 
 #define PTE_P  0x001u
@@ -129,6 +130,31 @@ bool walk_try(struct cpu *cpu, uint32_t lin, uint32_t access, struct walk *ret)
 		 ((access & PF_I) && ret->nx));
 }
 
+static bool marks_dir(const struct walk *w)
+{
+	return w->dir_gpa && !(w->dir & PTE_A);
+}
+
+static uint32_t marked_leaf(uint32_t access, const struct walk *w)
+{
+	return w->leaf | PTE_A | (access & PF_W ? PTE_D : 0);
+}
+
+static bool is_code(const struct cpu *cpu, uint64_t gpa)
+{
+	struct target t = target_find(cpu, a20(cpu, gpa));
+
+	return t.write_kind == MEM_RAM && icache_page_has_code(cpu, t.write_page);
+}
+
+bool walk_changes_code(const struct cpu *cpu, uint32_t access, const struct walk *w)
+{
+	if (!(cpu->cr0 & CR0_PG))
+		return false;
+	return (marks_dir(w) && is_code(cpu, w->dir_gpa)) ||
+	       (marked_leaf(access, w) != w->leaf && is_code(cpu, w->leaf_gpa));
+}
+
 struct xlate walk_commit(struct cpu *cpu, uint32_t access, const struct walk *w)
 {
 	struct xlate x = { .gpa_page = (uint32_t)(w->gpa >> 12) & 0xffffffu };
@@ -136,9 +162,9 @@ struct xlate walk_commit(struct cpu *cpu, uint32_t access, const struct walk *w)
 	uint32_t leaf = w->leaf;
 
 	if (paging) {
-		if (w->dir_gpa && !(w->dir & PTE_A))
+		if (marks_dir(w))
 			phys_write32(cpu, w->dir_gpa, w->dir | PTE_A);
-		leaf |= PTE_A | (access & PF_W ? PTE_D : 0);
+		leaf = marked_leaf(access, w);
 		if (leaf != w->leaf)
 			phys_write32(cpu, w->leaf_gpa, leaf);
 	}

@@ -47,28 +47,36 @@ static void bus_out(struct cpu *cpu, uint16_t port, unsigned size, uint32_t val)
 	note(vm_of(cpu), true, false, port, size, val);
 }
 
+/* In bulk: up to where an element makes somebody look, as one by one. */
 static uint32_t bus_ins(struct cpu *cpu, uint16_t port, unsigned size, uint32_t n, void *buf)
 {
 	struct vm *vm = vm_of(cpu);
+	bool look = cpu->look;
 
 	vm->n_bulk++;
 	for (uint32_t i = 0; i < n; i++) {
 		note_after(vm, false, false, port, size, vm->in_value, i);
 		memcpy((uint8_t *)buf + i * size, &vm->in_value, size);
 		vm->in_value++;
+		if (cpu->look && !look)
+			return i + 1;
 	}
 	return n;
 }
 
 static uint32_t bus_outs(struct cpu *cpu, uint16_t port, unsigned size, uint32_t n, const void *buf)
 {
+	bool look = cpu->look;
+
+	vm_of(cpu)->n_bulk++;
 	for (uint32_t i = 0; i < n; i++) {
 		uint32_t v = 0;
 
 		memcpy(&v, (const uint8_t *)buf + i * size, size);
 		note_after(vm_of(cpu), true, false, port, size, v, i);
+		if (cpu->look && !look)
+			return i + 1;
 	}
-	vm_of(cpu)->n_bulk++;
 	return n;
 }
 
