@@ -4,6 +4,7 @@
  * the stack's side of them; the numbers are fpu_arith.h's.
  */
 #include "fpu_int.h"
+#include "sse.h"
 #include "flags.h"
 
 static struct f80 arith(struct f80_env *e, unsigned what, struct f80 a, struct f80 b)
@@ -325,8 +326,11 @@ void fpu_op_d9_f0(struct fpu_op *op)
 	fpu_note(op);
 	fpu_env(f);
 	switch (which) {
+	case 0xa:		   /* FSQRT */
+		sse_park(op->cpu); /* f80_sqrt() computes in doubles */
+		one_operand(f, which);
+		break;
 	case 0x0: /* F2XM1 */
-	case 0xa: /* FSQRT */
 	case 0xc: /* FRNDINT */ one_operand(f, which); break;
 	case 0x1: /* FYL2X */
 	case 0x3: /* FPATAN */

@@ -41,7 +41,7 @@ static const unsigned slices[] = { SLICE_ALL, 1000, 50, 3, SLICE_ALL };
 /* A seed that once told the engines apart stays here. */
 static const uint64_t past[] = { 0, 1159, 7289, 140537, 6001189, 6048369, 6059309, 8045506,
 	20016821, GEN_SEGS | 346, GEN_CALLS | 40014390, GEN_CALLS | 40180514, GEN_CALLS | 40186582,
-	GEN_CALLS | 40250785 };
+	GEN_CALLS | 40250785, GEN_CALLS | 60148573, GEN_CALLS | 70071385 };
 
 static uint64_t total, translated, by_window, interrupts;
 static uint64_t total_segs, translated_16, translated_seg; /* of GEN_SEGS */
