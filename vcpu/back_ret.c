@@ -13,7 +13,7 @@
  *    is used again only after back_drop_returns(); pads of dead blocks lead to C, as their edges
  *    have no links;
  *  - the pad's edge may be followed: under the key, and the generations of links, that it was
- *    pushed under. When these change, the stack is dropped (sync_generations() in tcg.c).
+ *    pushed under. When these change, the stack is dropped (tcg_sync_generations()).
  *
  * Calls that do not return leave their entries behind. When the stack is full, the host's CALL
  * faults below it, and begins anew on an empty one.
@@ -26,9 +26,14 @@
 
 #include "log.h"
 
-#define PAGE	    4096u
 #define STACK_LEN   (64u << 10) /* 8192 calls */
-#define STACK_GUARD PAGE	/* below it */
+#define STACK_GUARD 4096u	/* bytes below it */
+
+/* Where the mapping begins. */
+static uint8_t *guard_of(const struct cpu *cpu)
+{
+	return cpu->ret_top + sizeof(uint64_t) - STACK_LEN - STACK_GUARD;
+}
 
 int back_ret_init(struct cpu *cpu)
 {
@@ -49,8 +54,7 @@ int back_ret_init(struct cpu *cpu)
 void back_ret_free(struct cpu *cpu)
 {
 	if (cpu->ret_top)
-		munmap(cpu->ret_top + sizeof(uint64_t) - STACK_LEN - STACK_GUARD,
-			STACK_GUARD + STACK_LEN);
+		munmap(guard_of(cpu), STACK_GUARD + STACK_LEN);
 	cpu->ret_top = cpu->ret_sp = NULL;
 }
 
@@ -68,9 +72,7 @@ void back_drop_returns(struct cpu *cpu)
 
 bool back_fault(struct cpu *cpu, const siginfo_t *si, ucontext_t *uc)
 {
-	uintptr_t guard = (uintptr_t)cpu->ret_top + sizeof(uint64_t) - STACK_LEN - STACK_GUARD;
-
-	if (!cpu->ret_top || (uintptr_t)si->si_addr - guard >= STACK_GUARD)
+	if (!cpu->ret_top || (uintptr_t)si->si_addr - (uintptr_t)guard_of(cpu) >= STACK_GUARD)
 		return false;
 	uc->uc_mcontext.gregs[REG_RSP] = (greg_t)(uintptr_t)cpu->ret_top;
 	return true;
@@ -81,7 +83,7 @@ bool back_fault(struct cpu *cpu, const siginfo_t *si, ucontext_t *uc)
 /* Room for an edge that compares a generation and sets no flags: CMP, JNE, SUB, JNS, JMP. */
 #define PAD_EDGE_LEN (11 + 6 + 4 + 6 + 5)
 
-/* The host has jumped here: a call, whose return address is what comes next. */
+/* To be emitted right behind a call of the host's, whose return address it is. */
 void emit_pad(struct back *k)
 {
 	uint32_t eip = k->ir->insn_eip[k->op->insn + 1];

@@ -39,8 +39,8 @@ struct window;
 struct windows;
 
 /*
- * Reserves the address ranges. ram_fd: the file that mmu_set_map()'s ram is
- * a mapping of, from its start on; it must stay open as long as the cpu lives. -errno.
+ * Reserves the address ranges. ram_fd: the file that mmu_set_map()'s ram is a mapping of, from its
+ * start on; it must stay open as long as the cpu lives. -errno.
  */
 int window_init(struct cpu *cpu, int ram_fd, enum window_use use);
 void window_free(struct cpu *cpu);
